@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// config: every key of a run with its default; one struct a YAML section. schema.cpp names each key once, with unit, range and
+// doc; load.cpp reads YAML against that schema. A key enters with the feature that reads it: an unknown key is an error.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace ringmaster::config {
+
+struct Model {
+  std::string recipe = "language_model";
+  int64_t layers = 4;
+  int64_t heads = 4;
+  int64_t width = 128;        // channels; a multiple of heads
+  int64_t vocab_size = 256;
+  double dropout = 0.0;       // probability, [0, 1)
+  bool tied_embeddings = true;
+};
+
+struct Training {
+  int64_t steps = 1000;
+  uint64_t seed = 1234;
+  int64_t seq_len = 128;            // tokens; the context
+  int64_t global_batch_size = 8;    // samples a step
+  int64_t grain_size = 0;           // samples; resolved by resolve(): a pure function of the batch, see load.cpp
+  double max_norm = 1.0;            // global gradient norm; 0 = no clipping
+};
+
+struct OptimizerGroup {
+  std::string match;                // regular expression (ECMAScript) over parameter names; the first match wins
+  double lr_factor = 1.0;
+  std::optional<double> weight_decay;
+};
+
+struct Optimizer {
+  std::string name = "adamw";       // sgd | adam | adamw
+  double lr = 3e-4;
+  double beta1 = 0.9;
+  double beta2 = 0.95;
+  double eps = 1e-8;
+  double weight_decay = 0.1;        // decoupled for adamw, L2 for sgd and adam; only tensors of 2 or more dims by default
+  double momentum = 0.9;            // sgd
+  bool nesterov = false;            // sgd
+  std::vector<OptimizerGroup> groups;
+};
+
+struct LrScheduler {
+  int64_t warmup_steps = 0;         // may exceed training.steps
+  std::string decay_type = "constant";  // constant | linear | cosine
+  double min_lr_factor = 0.0;       // of optimizer.lr, reached at training.steps
+};
+
+struct Data {
+  std::string source = "file";      // file
+  std::vector<std::string> path;    // file, list or glob, each relative to the working directory
+  std::string format = "auto";      // auto | text | uint16
+  std::string tokenizer = "byte";   // byte
+  std::string validation_path;      // empty: split off `path`
+  double validation_fraction = 0.1;
+};
+
+struct Validation {
+  int64_t interval = 0;             // steps; 0 = only after the last step
+};
+
+struct Checkpoint {
+  int64_t interval = 0;             // steps; 0 = only after the last step
+  int64_t keep_latest_k = 2;
+};
+
+struct Metrics {
+  int64_t log_freq = 1;             // steps between lines of the human log
+};
+
+struct Comm {
+  double timeout_s = 300.0;         // a collective that makes no progress for this long ends the run (exit 5)
+  int64_t segment_bytes = 262144;   // ring messages
+};
+
+struct Launch {
+  int64_t ranks = 1;
+  int64_t threads_per_rank = 0;     // 0 = auto: max(1, allowed cores of the node / its ranks)
+};
+
+struct Output {
+  std::string dir;                  // default runs/<config stem>
+};
+
+struct Config {
+  Model model;
+  Training training;
+  Optimizer optimizer;
+  LrScheduler lr_scheduler;
+  Data data;
+  Validation validation;
+  Checkpoint checkpoint;
+  Metrics metrics;
+  Comm comm;
+  Launch launch;
+  Output output;
+};
+
+}  // namespace ringmaster::config
