@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// op: all that is known of an operation, in one record. Passes ask its traits and never its name.
+// An op is one file, src/ops/<op>.cpp; docs/adding-an-op.md walks through one.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/dtype.h"
+#include "core/shape.h"
+#include "ir/attrs.h"
+#include "ir/kernel.h"
+
+namespace ringmaster::ir {
+
+struct Type {
+  DType dtype = DType::f32;
+  Shape shape;
+  int64_t bytes() const { return size_of(dtype) * shape.elements(); }
+  bool operator==(const Type&) const = default;
+};
+std::string str(const Type& type);  // "bf16[4,256,768]"
+
+// What an op sees of one of its nodes.
+struct OpView {
+  const Attrs& attrs;
+  std::span<const Type> in;
+  std::span<const Type> out;  // empty while inferring
+};
+
+// A tensor of the reference evaluator: every dtype is held in f64 (ids and counts are exact there).
+struct RefTensor {
+  Type type;
+  std::vector<double> data;
+};
+
+class Tensor;  // ir/builder.h
+
+// What `grad` sees: the node's tensors and the gradients that arrive at its outputs.
+struct GradView {
+  const Attrs& attrs;
+  std::span<const Tensor> in;
+  std::span<const Tensor> out;
+  std::span<const Tensor> d_out;     // invalid where no gradient arrives
+  const std::vector<bool>& needed;   // inputs whose gradient somebody wants
+};
+
+// How the conformance suite draws an input of a sample.
+struct Fill {
+  enum Kind { normal, uniform, positive, ids, distinct } kind = normal;
+  double low = -1.0, high = 1.0;  // uniform: [low, high); ids: integers in [0, high); distinct: no two closer than 1e-2
+};
+
+// One case of the conformance suite.
+struct Sample {
+  std::vector<Type> in;
+  Attrs attrs = {};
+  std::vector<Fill> fill = {};       // per input; normal when shorter
+  std::vector<int> differentiate = {};  // inputs whose gradient is checked against finite differences; all float ones if empty
+  bool shipped = false;              // a shape of a shipped config: only the thread and repeat checks (too large for f64 loops)
+};
+
+enum class CastClass { low_precision, f32, follow };         // which precision autocast gives it
+enum class CostClass { free, memory, compute, communication };  // what bounds its time
+
+// What a node means to the program; everything but `compute` is structure, defined in ops/structure.cpp.
+enum class Role {
+  compute,
+  input,         // a batch tensor of the grain, attr name
+  scalar,        // a runtime scalar of the step, attr name
+  state_read,    // a persistent tensor, attr name
+  state_write,   // its new value, attr name
+  output,        // a value that the host reads after the run, attr name
+  loss_term,     // marks what the phase minimises, until autodiff
+  gradient,      // stands for the phase's gradient of a state, until autodiff
+  grain_sum,     // adds its input over the grains of this rank
+  grain_gather,  // collects scalars, one a grain, in grain order
+  collective,    // no kernel: exec hands it to comm
+};
+
+struct Traits {
+  Role role = Role::compute;
+  CastClass cast = CastClass::follow;
+  CostClass cost = CostClass::memory;
+  bool elementwise = false;   // out[i] depends on in[..][i] (after broadcasting) alone
+  bool random = false;        // reads the counter-based generator
+  bool host = false;          // runs on the CPU whatever the device
+  bool in_place = false;      // output i may take the memory of input i where types agree and input i dies
+  bool differentiable = true; // false: no gradient flows through (integers, norms, decisions)
+};
+
+// no kernel and no inputs to wait for: the value is provided
+inline bool is_leaf(Role r) { return r == Role::input || r == Role::scalar || r == Role::state_read; }
+// its output leaves the `for grain` region
+inline bool is_grain_exit(Role r) { return r == Role::grain_sum || r == Role::grain_gather; }
+// has a meaning beyond its outputs: never removed
+inline bool is_effect(Role r) { return r == Role::state_write || r == Role::output || r == Role::loss_term; }
+
+struct OpDef {
+  const char* name;
+  const char* doc;                 // one line: formula and shapes
+  std::span<const AttrSpec> attrs = {};
+  int min_inputs = 0;
+  int max_inputs = 0;              // -1: any number
+  // output types; throws Error (config) with both shapes if the inputs do not fit
+  std::vector<Type> (*infer)(const OpView&) = nullptr;
+  // one tensor an input (invalid = no gradient), built out of other ops; null = not differentiable or has `decompose`
+  std::vector<Tensor> (*grad)(const GradView&) = nullptr;
+  // the same outputs out of primitives; set on fused ops and on fused backward kernels
+  std::vector<Tensor> (*decompose)(const Attrs&, std::span<const Tensor>) = nullptr;
+  // plain f64 loops; shares no code with the kernel. Outputs come typed and zeroed.
+  void (*reference)(const OpView&, std::span<const RefTensor> in, std::span<RefTensor> out, const RunContext&) = nullptr;
+  // prepares the CPU kernel for these types and this many threads; null for leaves and collectives
+  std::unique_ptr<Kernel> (*cpu)(const OpView&, int threads) = nullptr;
+  // byte offset in input 0 at which output `index` lies as a view, if it is one (reshape: 0)
+  std::optional<int64_t> (*view)(const OpView&, int index) = nullptr;
+  // floating-point operations of the GEMMs it runs (2mnk each); null = none
+  int64_t (*gemm_flops)(const OpView&) = nullptr;
+  std::vector<Sample> (*samples)() = nullptr;
+  Traits traits = {};
+};
+
+}  // namespace ringmaster::ir

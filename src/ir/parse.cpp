@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+// parse: reads what print() writes. Types are inferred again and compared with the text, so a wrong text is an error.
+#include <cctype>
+#include <charconv>
+#include <map>
+
+#include "core/error.h"
+#include "ir/graph.h"
+
+namespace ringmaster::ir {
+namespace {
+
+class Parser {
+ public:
+  Parser(const std::string& text, const OpDef* (*find_op)(std::string_view), const std::string& file)
+      : text_(text), file_(file), find_op_(find_op) {}
+
+  Graph run() {
+    skip_blank_lines();
+    expect_word("program");
+    Graph graph(word());
+    end_of_line();
+    int region = -1;
+    while (skip_blank_lines(), !at_end()) {
+      if (accept_word("state")) {
+        state(graph);
+      } else if (accept_word("step")) {
+        region = graph.add_region(RegionKind::step);
+        end_of_line();
+      } else if (accept_word("for")) {
+        expect_word("grain");
+        region = graph.add_region(RegionKind::for_grain);
+        end_of_line();
+      } else {
+        if (region < 0) fail("a node outside of a region", "`step` or `for grain`");
+        node(graph, region);
+      }
+    }
+    return graph;
+  }
+
+ private:
+  struct Defined {
+    std::string id;
+    Type type;
+  };
+
+  void state(Graph& graph) {
+    const std::string role = word();
+    if (role != "weight" && role != "optimizer") fail("state role `" + role + "`", "weight or optimizer");
+    const Type t = type();
+    graph.add_state({string_literal(), t, role == "weight" ? StateRole::weight : StateRole::optimizer});
+    end_of_line();
+  }
+
+  void node(Graph& graph, int region) {
+    std::vector<Defined> outs;
+    if (peek() == '%') {
+      do {
+        const std::string id = value_name();
+        outs.push_back({id, type()});
+      } while (accept(','));
+      expect('=');
+    }
+    const std::string name = word();
+    const OpDef* op = find_op_(name);
+    if (op == nullptr) fail("unknown op `" + name + "`", "an op that `ringmaster ops` lists");
+    expect('(');
+    std::vector<ValueId> ins;
+    if (!accept(')')) {
+      do {
+        const std::string id = value_name();
+        const auto it = values_.find(id);
+        if (it == values_.end()) fail("%" + id + " is used before it is defined", "");
+        ins.push_back(it->second);
+      } while (accept(','));
+      expect(')');
+    }
+    Attrs attrs;
+    std::string scope;
+    while (spaces(), !at_end() && text_[at_] != '\n' && text_[at_] != '#') {
+      if (accept('@')) {
+        scope = word();
+      } else {
+        const std::string key = word();
+        expect('=');
+        attrs.set(key, attr_value());
+      }
+    }
+    end_of_line();
+    const Node& made = graph.node(graph.add_node(region, *op, ins, attrs, scope));
+    if (made.outputs.size() != outs.size()) fail(fmt::format("{} outputs named", outs.size()), fmt::format("{}", made.outputs.size()));
+    for (size_t i = 0; i < outs.size(); ++i) {
+      if (graph.type(made.outputs[i]) != outs[i].type) fail("%" + outs[i].id + " is " + str(outs[i].type), str(graph.type(made.outputs[i])));
+      if (!values_.emplace(outs[i].id, made.outputs[i]).second) fail("%" + outs[i].id + " is defined twice", "");
+    }
+  }
+
+  AttrValue attr_value() {
+    spaces();
+    if (peek() == '"') return string_literal();
+    if (accept('[')) {
+      Ints ints;
+      if (!accept(']')) {
+        do ints.push_back(integer());
+        while (accept(','));
+        expect(']');
+      }
+      return ints;
+    }
+    const std::string token = word();
+    if (token == "true") return true;
+    if (token == "false") return false;
+    if (token.find_first_of(".en") == std::string::npos) return to_integer(token);
+    double value = 0;
+    const auto [end, error] = std::from_chars(token.data(), token.data() + token.size(), value);
+    if (error != std::errc() || end != token.data() + token.size()) fail("`" + token + "`", "a number");
+    return value;
+  }
+
+  Type type() {
+    const std::string name = word();
+    const auto dtype = dtype_from_name(name);
+    if (!dtype) fail("unknown dtype `" + name + "`", "f32, bf16, f16, f64, i32, i64, u8 or u16");
+    Type t{*dtype, {}};
+    expect('[');
+    if (!accept(']')) {
+      do t.shape.push_back(integer());
+      while (accept(','));
+      expect(']');
+    }
+    return t;
+  }
+
+  std::string value_name() {
+    expect('%');
+    return word();
+  }
+  int64_t integer() { return to_integer(word()); }
+  int64_t to_integer(const std::string& token) {
+    int64_t value = 0;
+    const auto [end, error] = std::from_chars(token.data(), token.data() + token.size(), value);
+    if (error != std::errc() || end != token.data() + token.size()) fail("`" + token + "`", "an integer");
+    return value;
+  }
+
+  std::string string_literal() {
+    expect('"');
+    std::string out;
+    while (!at_end() && text_[at_] != '"') {
+      if (text_[at_] == '\\') ++at_;
+      if (!at_end()) out += text_[at_++];
+    }
+    if (at_end()) fail("end of text in a string", "`\"`");
+    ++at_;
+    return out;
+  }
+
+  std::string word() {
+    spaces();
+    const size_t start = at_;
+    const auto part = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || std::string_view("_.-+/").find(c) != std::string_view::npos; };
+    while (!at_end() && part(text_[at_])) ++at_;
+    if (at_ == start) fail(at_end() ? "end of text" : fmt::format("`{}`", text_[at_]), "a word");
+    return text_.substr(start, at_ - start);
+  }
+
+  bool accept_word(std::string_view w) {
+    spaces();
+    const size_t saved = at_;
+    if (std::isalpha(static_cast<unsigned char>(peek())) != 0 && word() == w) return true;
+    at_ = saved;
+    return false;
+  }
+  void expect_word(std::string_view w) {
+    if (!accept_word(w)) fail("something else", fmt::format("`{}`", w));
+  }
+  bool accept(char c) {
+    spaces();
+    if (peek() != c) return false;
+    ++at_;
+    return true;
+  }
+  void expect(char c) {
+    if (!accept(c)) fail(at_end() ? "end of text" : fmt::format("`{}`", text_[at_]), fmt::format("`{}`", c));
+  }
+  void end_of_line() {
+    spaces();
+    if (peek() == '#')
+      while (!at_end() && text_[at_] != '\n') ++at_;
+    if (!at_end() && text_[at_] != '\n') fail(fmt::format("`{}`", text_[at_]), "end of line");
+  }
+  void skip_blank_lines() {
+    while (!at_end()) {
+      if (std::isspace(static_cast<unsigned char>(text_[at_])) != 0) {
+        ++at_;
+      } else if (text_[at_] == '#') {
+        end_of_line();
+      } else {
+        break;
+      }
+    }
+  }
+  void spaces() {
+    while (!at_end() && text_[at_] == ' ') ++at_;
+  }
+  char peek() const { return at_end() ? '\0' : text_[at_]; }
+  bool at_end() const { return at_ >= text_.size(); }
+
+  [[noreturn]] void fail(const std::string& found, const std::string& expected) const {
+    int line = 1, column = 1;
+    for (size_t i = 0; i < at_ && i < text_.size(); ++i) {
+      column = text_[i] == '\n' ? 1 : column + 1;
+      if (text_[i] == '\n') ++line;
+    }
+    throw Error({.kind = ErrorKind::config, .message = "bad IR text: found " + found, .file = file_, .line = line, .column = column, .found = found, .expected = expected});
+  }
+
+  const std::string& text_;
+  const std::string& file_;
+  const OpDef* (*find_op_)(std::string_view);
+  size_t at_ = 0;
+  std::map<std::string, ValueId> values_;
+};
+
+}  // namespace
+
+Graph parse(const std::string& text, const OpDef* (*find_op)(std::string_view), const std::string& file) {
+  return Parser(text, find_op, file).run();
+}
+
+}  // namespace ringmaster::ir

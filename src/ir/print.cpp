@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// print: the IR as text, one node a line; parse.cpp reads it back. Only attributes that differ from the default are shown.
+#include "core/error.h"
+#include "ir/graph.h"
+
+namespace ringmaster::ir {
+namespace {
+
+const char* keyword(RegionKind kind) { return kind == RegionKind::step ? "step" : "for grain"; }
+
+const char* keyword(StateRole role) { return role == StateRole::weight ? "weight" : "optimizer"; }
+
+std::string print_node(const Graph& graph, const Node& node) {
+  std::vector<std::string> outs, ins;
+  for (const ValueId v : node.outputs) outs.push_back(fmt::format("%{} {}", v, str(graph.type(v))));
+  for (const ValueId v : node.inputs) ins.push_back(fmt::format("%{}", v));
+  std::string line = "  ";
+  if (!outs.empty()) line += fmt::format("{} = ", fmt::join(outs, ", "));
+  line += fmt::format("{}({})", node.op->name, fmt::join(ins, ", "));
+  for (const AttrSpec& spec : node.op->attrs) {
+    const AttrValue* value = node.attrs.find(spec.name);
+    if (!spec.required && *value == spec.initial) continue;
+    line += fmt::format(" {}={}", spec.name, str(*value));
+  }
+  if (!node.scope.empty()) line += "  @" + node.scope;
+  return line + "\n";
+}
+
+}  // namespace
+
+std::string print(const Graph& graph) {
+  std::string out = "program " + graph.name() + "\n";
+  for (const State& state : graph.states()) {
+    out += fmt::format("state {} {} \"{}\"\n", keyword(state.role), str(state.type), state.name);
+  }
+  for (const Region& region : graph.regions()) {
+    out += std::string(keyword(region.kind)) + "\n";
+    for (const NodeId id : region.nodes)
+      if (!graph.node(id).dead) out += print_node(graph, graph.node(id));
+  }
+  return out;
+}
+
+}  // namespace ringmaster::ir
