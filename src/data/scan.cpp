@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// scan: the one full read of the data before a run: its hash, and that every token id has an embedding row.
+#include "core/error.h"
+#include "data/formats.h"
+#include "data/source.h"
+
+#include <openssl/evp.h>
+
+#include <algorithm>
+#include <memory>
+
+namespace ringmaster::data {
+namespace {
+
+class Scan {
+ public:
+  explicit Scan(int64_t vocab_size) : vocab_size_(vocab_size), context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) {
+    CHECK(EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1, "SHA-256 is not available");
+  }
+
+  void add(const Source& source) {
+    for (const DataFile& file : source.files()) add(file, source.format(), source.key());
+  }
+
+  std::string hex() {
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned int size = 0;
+    CHECK(EVP_DigestFinal_ex(context_.get(), digest, &size) == 1, "SHA-256 failed");
+    std::string text;
+    for (unsigned int i = 0; i < size; ++i) text += fmt::format("{:02x}", digest[i]);
+    return text;
+  }
+
+ private:
+  static constexpr int64_t chunk_tokens = 1 << 18;
+
+  // After a bad id the file is read to its end, for the cure to name the vocabulary that would do.
+  void add(const DataFile& file, const Format& format, const std::string& key) {
+    const int64_t tokens = file.bytes() / format.token_bytes;
+    int64_t bad = -1;  // token index of the first id out of range
+    int32_t bad_id = 0;
+    int32_t largest = 0;
+    for (int64_t first = 0; first < tokens; first += chunk_tokens) {
+      const int64_t count = std::min(chunk_tokens, tokens - first);
+      const int64_t bytes = count * format.token_bytes;
+      bytes_.resize(static_cast<size_t>(bytes));
+      ids_.resize(static_cast<size_t>(count));
+      file.read(first * format.token_bytes, bytes, bytes_.data());
+      CHECK(EVP_DigestUpdate(context_.get(), bytes_.data(), bytes_.size()) == 1, "SHA-256 failed");
+      format.decode(bytes_.data(), count, ids_.data());
+      const int32_t here = *std::max_element(ids_.begin(), ids_.end());
+      if (here >= vocab_size_ && bad < 0) {
+        const auto at = std::find_if(ids_.begin(), ids_.end(), [&](int32_t id) { return id >= vocab_size_; });
+        bad = first + (at - ids_.begin());
+        bad_id = *at;
+      }
+      largest = std::max(largest, here);
+    }
+    if (bad < 0) return;
+    throw Error({.kind = ErrorKind::data,
+                 .message = fmt::format("token id {} at byte {} of {} `{}` ({}) does not fit model.vocab_size {}",
+                                        bad_id, bad * format.token_bytes, key, file.path(), format.name, vocab_size_),
+                 .file = file.path(),
+                 .key = key,
+                 .found = fmt::format("token id {} at byte {}", bad_id, bad * format.token_bytes),
+                 .expected = fmt::format("ids below {}", vocab_size_),
+                 .cure = fmt::format("set model.vocab_size to at least {}, or correct data.format if that is odd",
+                                     largest + 1)});
+  }
+
+  int64_t vocab_size_;
+  std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context_;
+  std::vector<uint8_t> bytes_;
+  std::vector<int32_t> ids_;
+};
+
+}  // namespace
+
+std::string scan(const Dataset& dataset, int64_t vocab_size) {
+  Scan scan(vocab_size);
+  scan.add(*dataset.train.source);
+  if (dataset.validation.source != dataset.train.source) scan.add(*dataset.validation.source);
+  return scan.hex();
+}
+
+std::string scan(const Split& split, int64_t vocab_size) {
+  Scan scan(vocab_size);
+  scan.add(*split.source);
+  return scan.hex();
+}
+
+}  // namespace ringmaster::data
