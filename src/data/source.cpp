@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
+#include <string_view>
 #include <utility>
 
 namespace ringmaster::data {
@@ -51,12 +52,12 @@ Detected detect(const DataFile& file, const std::string& key) {
   char head[4096];
   const int64_t count = std::min<int64_t>(file.bytes(), sizeof head);
   file.read(0, count, head);
-  const char* const end = head + count;
-  const char* const nul = std::find(head, end, '\0');
-  if (nul == end) return {&text_format, "by its bytes: no NUL"};
+  const std::string_view bytes(head, static_cast<size_t>(count));
+  const size_t nul = bytes.find('\0');
+  if (nul == std::string_view::npos) return {&text_format, "by its bytes: no NUL"};
   throw Error({.kind = ErrorKind::data,
                .message = fmt::format("{} `{}` is not text (NUL at byte {}) and its extension says no format", key,
-                                      file.path(), nul - head),
+                                      file.path(), nul),
                .file = file.path(),
                .key = key,
                .found = extension.empty() ? "no extension" : fmt::format("the extension {}", extension),
