@@ -33,8 +33,12 @@ struct Manifest {
 };
 
 std::string to_json(const Manifest& manifest);
-// Strict: unknown, missing or duplicate keys, path-like names and impossible sizes are Errors (kind checkpoint). The Error's
-// `key` is "version" for a newer format, "path" for a name that leaves the folder, "manifest" otherwise.
+
+struct ManifestError : Error {
+  ManifestError(std::string problem_, ErrorInfo info) : Error(std::move(info)), problem(std::move(problem_)) {}
+  std::string problem;  // "version": a newer format; "path": a name that leaves the folder; "manifest": anything else
+};
+// Strict: unknown, missing or duplicate keys, path-like names and impossible sizes are ManifestErrors (kind checkpoint).
 Manifest parse_manifest(std::string_view text, const std::string& file);
 
 std::string xxh3_128_hex(std::span<const std::byte> bytes);
@@ -43,6 +47,7 @@ std::string xxh3_128_hex(std::span<const std::byte> bytes);
 class BlockWriter {
  public:
   explicit BlockWriter(const Path& path);
+  ~BlockWriter();
   void write(const void* data, int64_t bytes);
   FileRecord finish();  // fsyncs and closes
 
@@ -51,7 +56,7 @@ class BlockWriter {
   struct Hash;
   File file_;
   FileRecord record_;
-  std::shared_ptr<Hash> hash_;
+  std::unique_ptr<Hash> hash_;
   int64_t in_block_ = 0;
 };
 

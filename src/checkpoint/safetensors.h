@@ -44,7 +44,8 @@ struct SafetensorsHeader {
   std::vector<int64_t> begin;        // absolute file offset of each
   std::map<std::string, std::string> metadata;
 };
-// Checks all of the header against the file's size; hostile input is an Error (kind checkpoint) naming `file`.
+// Checks all of the header against the file's size; hostile input is an Error (kind checkpoint) naming `file`. Stricter than
+// the format's own reader: refuses empty names, unknown keys, more than Shape::max_rank dims and 8-bit floats.
 // `prefix` holds at least the header (the whole mapped file will do).
 SafetensorsHeader parse_safetensors_header(std::span<const std::byte> prefix, int64_t file_bytes,
                                            const std::string& file);
@@ -53,6 +54,7 @@ SafetensorsHeader parse_safetensors_header(std::span<const std::byte> prefix, in
 class Safetensors {
  public:
   explicit Safetensors(const Path& path, const OpenOptions& options = {.kind = ErrorKind::checkpoint});
+  const std::vector<int64_t>& begin() const { return header_.begin; }  // absolute file offsets of tensors()
   const std::vector<TensorEntry>& tensors() const { return header_.tensors; }  // in offset order
   const std::map<std::string, std::string>& metadata() const { return header_.metadata; }
   const TensorEntry* find(std::string_view name) const;  // null if absent

@@ -42,7 +42,7 @@ struct CommitOptions {
 struct Committed {
   Path path;
   int64_t sequence = 0;
-  int64_t bytes = 0;  // of all files
+  int64_t bytes = 0;  // as in Found
   std::string params_hash, state_hash;
 };
 // Blocks until the checkpoint is durable. A failure throws (kind io), removes the temporary folder and leaves older ones alone.
@@ -53,14 +53,17 @@ struct Found {
   Path path;
   int64_t sequence = 0;
   int64_t step = 0;
-  int64_t bytes = 0;
+  int64_t bytes = 0;    // of all files but manifest.json and provenance.json
+  std::string problem;  // "" unless the manifest cannot be read; then only path is known
 };
-// All checkpoints in order of sequence. Throws Error (checkpoint) on one whose manifest cannot be read.
+// All checkpoints in order of sequence, those without a readable manifest first. Reads nothing but manifests.
 std::vector<Found> list(const Path& run_folder);
-// The highest sequence, its manifest and file sizes checked; nullopt if there is no checkpoint at all. A damaged newest one is
-// an Error (checkpoint) naming file, offset, expected and found, and an older one to resume from.
+// The highest sequence, its manifest and file sizes checked; nullopt if there is no checkpoint at all. A damaged newest one,
+// or a manifest that cannot be read (it could be the newest), is an Error (checkpoint) naming file, offset, expected and found,
+// and a sound checkpoint to resume from.
 std::optional<Found> latest(const Path& run_folder);
-// Deletes all but the newest k whose blocks verify; the newest is never deleted. Returns the deleted folders.
+// Deletes all but the newest k whose blocks verify; the newest is never deleted, and nothing is if fewer than k verify. Reads
+// k checkpoints when there is something to delete. Returns the deleted folders.
 std::vector<Path> prune(const Path& run_folder, int keep_latest_k);
 
 // A checkpoint with every block verified and its tensors mapped read-only; views live as long as this object.

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -72,8 +73,10 @@ struct ReadOptions {
 };
 std::string read_file(const Path& path, const ReadOptions& options = {});
 
-// After return the file holds `bytes` whatever happens next; on an Error or a crash it holds what it held before.
+// After return the file holds `bytes` (or what `write` wrote) whatever happens next; on an Error or a crash it holds what it
+// held before.
 void write_file_atomic(const Path& path, std::string_view bytes);
+void write_file_atomic(const Path& path, const std::function<void(File&)>& write);
 
 void make_folders(const Path& path);                     // like mkdir -p; an existing folder is fine
 void sync_folder(const Path& path);                      // makes the names inside durable
