@@ -57,6 +57,8 @@ static_assert(sizeof(Header) == 96);
 Header make_header(std::string_view name);
 void check_same_call(const Header& mine, int my_rank, const Header& theirs, int their_rank);  // throws kind rank
 
+inline constexpr int depth = 4;  // segments in flight each way: enough to hide a hop's latency at 256 KiB
+
 class Collective {
  public:
   explicit Collective(Communicator& comm);
@@ -64,6 +66,7 @@ class Collective {
   Collective(const Collective&) = delete;
   Collective& operator=(const Collective&) = delete;
 
+  Communicator& comm() const { return comm_; }
   bool done() const { return !active_; }
   bool progress();  // advances without blocking; true if anything moved
   void wait();      // blocks until done
@@ -73,8 +76,6 @@ class Collective {
   void start(const Schedule& schedule, const Vector& vector, Reduce reduce);
 
  private:
-  static constexpr int depth = 4;  // segments in flight each way: enough to hide a hop's latency at 256 KiB
-
   // A walk over (step, segment) in the order of the wire.
   struct Cursor {
     int step = 0;
@@ -82,22 +83,19 @@ class Collective {
     int64_t index = 0;  // messages passed
   };
 
-  int wrap(int chunk) const { return ((chunk % schedule_.chunks) + schedule_.chunks) % schedule_.chunks; }
-  Chunk chunk_at(int send_step) const;
-  int64_t segments_at(int send_step) const;
+  // Chunks and segments by the send step that carries them; a receive step s has those of send step s + lead.
   Chunk segment_at(int send_step, int64_t segment) const;
-  int64_t messages_before(int send_step) const;
   bool settle(Cursor& cursor, int steps, int lead) const;  // skips empty chunks; false at the end
-  std::byte* address(Chunk range) const;
+  bool overwrites_unsent() const;                          // the next receive lands where a send may still read
+  Bytes slot(int64_t index) const;
   Bytes bytes_of(Chunk range) const;
-  bool overwrites_unsent(const Cursor& posted) const;
 
   bool exchange_headers();
   bool post_receives();
   bool take_receives();
   bool post_sends();
   bool retire_sends();
-  void finish();
+  void leave();
 
   Communicator& comm_;
   Schedule schedule_;
@@ -110,10 +108,14 @@ class Collective {
   bool active_ = false;
   bool agreed_ = false;  // the previous rank's header matches ours
 
+  int next_ = 0, previous_ = 0;
+  Tag tag_;
+
   Header header_out_, header_in_;
   Request header_send_, header_recv_;
   std::vector<std::byte> own_scratch_;
   Bytes scratch_;
+  int64_t slot_bytes_ = 0;
   std::array<Request, depth> sends_, receives_;  // slot = message index % depth
   Cursor posted_, taken_, sending_;              // receives posted, receives taken, sends posted
   int64_t sent_ = 0;                             // sends complete

@@ -107,6 +107,7 @@ class Communicator {
 
   bool poll();  // advances every collective in flight; true if anything moved; never blocks
   void wait(Request& request, const Waiting& what);  // blocks; `what` fills the timeout's text
+  uint64_t next_sequence() { return sequence_++; }   // every collective takes one at its start
   std::optional<Waiting> waiting() const;            // the oldest collective in flight
 
   // Called at most every 10 ms while this rank waits: heartbeats, stop flags. It may throw; it must not wait.
@@ -122,9 +123,10 @@ class Communicator {
 
  private:
   friend class Collective;
-  // Blocks until done(): spins 20 us, then yields, then sleeps up to 1 ms, so that more ranks than cores work.
-  void wait_until(const std::function<bool()>& done, const std::function<Waiting()>& what);
-  void check_caller(int peer) const;
+  // Calls step() until it says done: spins 20 us, then yields, then sleeps up to 1 ms, so that more ranks than cores work.
+  enum class Step { idle, moved, done };
+  void wait_until(const std::function<Step()>& step, const std::function<Waiting()>& what);
+  void check_peer(int peer) const;
 
   Place place_;
   Options options_;
@@ -134,8 +136,6 @@ class Communicator {
   std::function<void()> on_poll_;
   std::chrono::steady_clock::time_point next_hook_{};
   std::thread::id thread_ = std::this_thread::get_id();
-
-  friend void barrier(Communicator& comm, std::string_view name);
 };
 
 // ---- who we are
