@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "data/tokenizer.h"
+
+#include "tests/data/files.h"
+
+namespace ringmaster::data {
+namespace {
+
+TEST(ByteTokenizer, EveryByteRoundTrips) {
+  std::string text;
+  for (int byte = 0; byte < 256; ++byte) text += static_cast<char>(byte);
+  const auto tokenizer = make_tokenizer("byte");
+  const std::vector<int32_t> ids = tokenizer->encode(text);
+  ASSERT_EQ(ids.size(), 256U);
+  for (int32_t byte = 0; byte < 256; ++byte) EXPECT_EQ(ids[static_cast<size_t>(byte)], byte);
+  EXPECT_EQ(tokenizer->decode(ids), text);
+  EXPECT_EQ(tokenizer->vocab_size(), 256);
+}
+
+TEST(ByteTokenizer, IdThatIsNoByteIsAnError) {
+  const auto tokenizer = make_tokenizer("byte");
+  for (const int32_t id : {-1, 256, 50303}) {
+    const ErrorInfo info = error_of([&] { tokenizer->decode(std::vector<int32_t>{65, id}); });
+    EXPECT_EQ(info.kind, ErrorKind::data);
+    EXPECT_FALSE(info.cure.empty());
+  }
+}
+
+TEST(Tokenizer, UnknownNameIsAnErrorThatNamesTheKnownOnes) {
+  const ErrorInfo info = error_of([] { make_tokenizer("bytes"); });
+  EXPECT_EQ(info.kind, ErrorKind::config);
+  EXPECT_EQ(info.key, "data.tokenizer");
+  EXPECT_EQ(info.expected, "byte");
+}
+
+}  // namespace
+}  // namespace ringmaster::data
