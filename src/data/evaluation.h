@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// evaluation: the validation split as windows of seq_len at stride seq_len. Every token but the first is a target exactly
-// once; the last window is short (its padding has token 0, target 0, mask 0). The loss is nats, weighted by target.
+// evaluation: the validation split as windows of seq_len at stride seq_len. Every token but the first is a target once;
+// the last window is short (its padding has token 0, target 0, mask 0). The loss is nats, weighted by target.
 #pragma once
 #include "data/batch.h"
 #include "data/source.h"
@@ -16,8 +16,8 @@ class ValidationWindows {
 
   int64_t num_windows() const { return (num_targets() + seq_len_ - 1) / seq_len_; }
   int64_t num_targets() const { return validation_.size - 1; }
-  // Writes windows [first, first + count) to rows 0..count-1; rows past the last window are all padding, so that ranks and
-  // grains of any size divide the work. Returns the number of targets written. Blocks on the disk, never allocates.
+  // Writes windows [first, first + count) to rows 0..count-1; rows past the last window are all padding, so that ranks
+  // and grains of any size divide the work. Returns the number of targets written. Blocks on the disk, never allocates.
   int64_t fill(int64_t first, int64_t count, const BatchMemory& out) const;
 
  private:

@@ -7,7 +7,7 @@
 
 namespace ringmaster::data {
 
-// Each entry is a file or else a glob (* ? [...]), whose matches come in byte order. Throws at an entry that is neither.
+// Each entry is a file or else a glob (* ? [...]), whose matches come in byte order. Throws if it is neither.
 std::vector<std::string> expand(const std::vector<std::string>& entries, const std::string& key);
 
 // An open, non-empty regular file. Movable, closes itself.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// One trie of all grams up to order + 1 tokens; a node is a gram, its children the grams that are one token longer. Children
-// are found through a single open-addressed table, which is only ever probed, never iterated: no order of it can matter.
+// One trie of all grams up to order + 1 tokens; a node is a gram, its children the grams that are one token longer.
+// Children are found through a single open-addressed table, which is only ever probed, never iterated: no order of it
+// can matter.
 #include "data/ngram.h"
 
 #include "core/error.h"

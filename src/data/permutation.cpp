@@ -51,7 +51,7 @@ uint64_t Permutation::decrypt(uint64_t x) const {
   return left << half_bits_ | right;
 }
 
-// The domain is less than 4 n, so a walk takes fewer than 4 steps on average, and it ends because the cycle holds i.
+// The domain is at most 4 n, so a walk takes at most 4 steps on average, and it ends because the cycle holds i.
 uint64_t Permutation::permute(uint64_t i) const {
   CHECK(i < n_, "index {} of {}", i, n_);
   do i = encrypt(i);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// sampler: which windows of the training split a step sees. A pure function of (seed, global sample index): no state, no
-// rank, so any rank count and any restart read the same samples.
-// An epoch cuts the split into windows of seq_len tokens at stride seq_len, starting at an offset drawn for that epoch (so
-// that epochs cut differently), and visits each once in the order of a keyed permutation. Batches run across epoch ends.
+// sampler: which windows of the training split a step sees. A pure function of (seed, global sample index): no state,
+// no rank, so any rank count and any restart read the same samples. An epoch cuts the split into windows of seq_len
+// tokens at stride seq_len, starting at an offset drawn for that epoch (so that epochs cut differently), and visits
+// each once in the order of a keyed permutation. Batches run across epoch ends.
 #pragma once
 #include "data/batch.h"
 #include "data/source.h"

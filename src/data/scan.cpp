@@ -1,35 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // scan: the one full read of the data before a run: its hash, and that every token id has an embedding row.
 #include "core/error.h"
+#include "core/sha256.h"
 #include "data/formats.h"
 #include "data/source.h"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
-#include <memory>
 
 namespace ringmaster::data {
 namespace {
 
 class Scan {
  public:
-  explicit Scan(int64_t vocab_size) : vocab_size_(vocab_size), context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) {
-    CHECK(EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1, "SHA-256 is not available");
-  }
+  explicit Scan(int64_t vocab_size) : vocab_size_(vocab_size) {}
 
   void add(const Source& source) {
     for (const DataFile& file : source.files()) add(file, source.format(), source.key());
   }
 
-  std::string hex() {
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned int size = 0;
-    CHECK(EVP_DigestFinal_ex(context_.get(), digest, &size) == 1, "SHA-256 failed");
-    std::string text;
-    for (unsigned int i = 0; i < size; ++i) text += fmt::format("{:02x}", digest[i]);
-    return text;
-  }
+  std::string hex() { return sha_.hex(); }
 
  private:
   static constexpr int64_t chunk_tokens = 1 << 18;
@@ -46,7 +35,7 @@ class Scan {
       bytes_.resize(static_cast<size_t>(bytes));
       ids_.resize(static_cast<size_t>(count));
       file.read(first * format.token_bytes, bytes, bytes_.data());
-      CHECK(EVP_DigestUpdate(context_.get(), bytes_.data(), bytes_.size()) == 1, "SHA-256 failed");
+      sha_.update(bytes_.data(), bytes_.size());
       format.decode(bytes_.data(), count, ids_.data());
       const int32_t here = *std::max_element(ids_.begin(), ids_.end());
       if (here >= vocab_size_ && bad < 0) {
@@ -69,7 +58,7 @@ class Scan {
   }
 
   int64_t vocab_size_;
-  std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context_;
+  Sha256 sha_;
   std::vector<uint8_t> bytes_;
   std::vector<int32_t> ids_;
 };

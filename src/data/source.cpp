@@ -41,7 +41,8 @@ std::string extension_of(const std::string& path) {
   return extension;
 }
 
-// Extensions decide. Text has no end of them (.hpp, .py, none), so under an unknown one the bytes are asked: text has no NUL.
+// Extensions decide. Text has no end of them (.hpp, .py, none), so under an unknown one the bytes are asked: text has
+// no NUL.
 Detected detect(const DataFile& file, const std::string& key) {
   const std::string extension = extension_of(file.path());
   for (const Format* format : all_formats) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // source: the token files of a run as one long sequence, and its split in training and validation.
-// Nothing is loaded: tokens are read (pread) where they are needed, so a truncated or failing file is an Error, not a signal.
+// Nothing is loaded: tokens are read (pread) where they are needed, so a truncated or failing file is an Error, not a
+// signal.
 #pragma once
 #include "config/config.h"
 #include "data/file.h"
@@ -21,8 +22,8 @@ struct SourceOptions {
 };
 
 // The concatenation of all files in the order given, those of one glob in byte order. Immutable, thread-safe; keeps the
-// files open. Errors are of kind data: missing, empty, a folder, unreadable, a glob without match, half a token, files of
-// different formats.
+// files open. Errors are of kind data: missing, empty, a folder, unreadable, a glob without match, half a token, files
+// of different formats.
 class Source {
  public:
   explicit Source(const SourceOptions& options);
@@ -66,8 +67,9 @@ struct Dataset {
 // Splits may come out too short: Sampler and ValidationWindows say so.
 Dataset open_dataset(const config::Data& config);
 
-// Reads every byte once, for one rank to do before step 1: SHA-256 (hex) of the token bytes, path then validation_path, as
-// `cat FILES | sha256sum` gives. Throws Error (data) with file and byte offset if a token id is not below vocab_size.
+// Reads every byte once, for one rank to do before step 1: SHA-256 (hex) of the token bytes, path then validation_path,
+// as `cat FILES | sha256sum` gives. Throws Error (data) with file and byte offset if a token id is not below
+// vocab_size.
 std::string scan(const Dataset& dataset, int64_t vocab_size);
 std::string scan(const Split& split, int64_t vocab_size);  // the whole of its source
 

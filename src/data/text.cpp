@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// text: any bytes, one token a byte (the byte tokenizer's ids). Nothing is skipped or normalised, so a BOM or CRLF is data.
+// text: any bytes, one token a byte (the byte tokenizer's ids). Nothing is skipped or normalised, so a BOM or CRLF is
+// data.
 #include "data/formats.h"
 
 namespace ringmaster::data {
