@@ -32,9 +32,7 @@ json parse_strict(std::string_view text, const std::string& file) {
   };
   try {
     return json::parse(text.begin(), text.end(), check);
-  } catch (const json::exception& e) {
-    throw refuse(json_problem(e));
-  }
+  } catch (const json::exception& e) { throw refuse(json_problem(e)); }
 }
 
 std::string json_problem(const json::exception& e) {

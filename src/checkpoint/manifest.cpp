@@ -30,7 +30,8 @@ class Reader {
  public:
   explicit Reader(const std::string& file) : file_(file) {}
 
-  ManifestError refuse(std::string problem, std::string message, std::string found = {}, std::string expected = {}) const {
+  ManifestError refuse(std::string problem, std::string message, std::string found = {},
+                       std::string expected = {}) const {
     return ManifestError(std::move(problem), {.kind = ErrorKind::checkpoint,
                                               .message = std::move(message),
                                               .file = file_,
@@ -59,7 +60,8 @@ class Reader {
   }
 
   std::string text(const json& value, const char* what) const {
-    if (!value.is_string()) throw refuse("manifest", fmt::format("{} is {}", what, value.dump()), value.dump(), "a string");
+    if (!value.is_string())
+      throw refuse("manifest", fmt::format("{} is {}", what, value.dump()), value.dump(), "a string");
     return value.get<std::string>();
   }
 
@@ -73,7 +75,8 @@ class Reader {
     }
     // The bound keeps a hostile manifest from making the verifier allocate what it likes.
     if (record.block_bytes < 1 || record.block_bytes > (int64_t{64} << 20)) {
-      throw refuse("manifest", fmt::format("block_bytes of {} is {}", record.name, record.block_bytes), {}, "1 to 64 MiB");
+      throw refuse("manifest", fmt::format("block_bytes of {} is {}", record.name, record.block_bytes), {},
+                   "1 to 64 MiB");
     }
     if (!object.at("xxh3_128").is_array()) throw refuse("manifest", "xxh3_128 is not a list");
     for (const json& hash : object.at("xxh3_128")) record.xxh3_128.push_back(text(hash, "a block hash"));
@@ -110,16 +113,15 @@ Manifest parse_manifest(std::string_view text, const std::string& file) {
   json root;
   try {
     root = parse_strict(text, file);
-  } catch (const Error& e) {
-    throw ManifestError("manifest", e.info());
-  }
+  } catch (const Error& e) { throw ManifestError("manifest", e.info()); }
   // Before anything else: what a newer format adds is unknown here.
   if (root.is_object() && root.contains("format_version")) {
     const int64_t version = read.count(root, "format_version");
     if (version > format_version) {
-      throw read.refuse("version",
-                        fmt::format("is of format_version {}, and this ringmaster reads up to {}", version, format_version),
-                        fmt::format("{}", version), fmt::format("at most {}", format_version));
+      throw read.refuse(
+          "version",
+          fmt::format("is of format_version {}, and this ringmaster reads up to {}", version, format_version),
+          fmt::format("{}", version), fmt::format("at most {}", format_version));
     }
   }
   read.keys(root, {"format_version", "sequence", "step", "files", "checksum"});

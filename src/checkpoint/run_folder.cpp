@@ -44,13 +44,15 @@ void check_ours_or_empty(const Path& folder) {
   const auto status = std::filesystem::status(folder, error);
   if (status.type() == std::filesystem::file_type::not_found) return;
   const std::string cure = "give another folder with --run-dir";
-  if (!std::filesystem::is_directory(status)) throw refuse(folder, "is not a folder, so it cannot be a run folder", cure);
+  if (!std::filesystem::is_directory(status))
+    throw refuse(folder, "is not a folder, so it cannot be a run folder", cure);
   const auto names = list_folder(folder);
   for (const std::string& name : names)
     if (name == marker_name) return;
   if (!names.empty()) {
-    throw refuse(folder, fmt::format("holds other files (\"{}\"), and no {} says that it is a run folder", names[0], marker_name),
-                 cure);
+    throw refuse(
+        folder,
+        fmt::format("holds other files (\"{}\"), and no {} says that it is a run folder", names[0], marker_name), cure);
   }
 }
 

@@ -18,8 +18,8 @@ static_assert(std::endian::native == std::endian::little, "tensor bytes are writ
 
 namespace {
 
-constexpr int64_t page = 4096;                        // data starts at a multiple of it
-constexpr uint64_t largest_header = 100'000'000;      // the format's own bound
+constexpr int64_t page = 4096;                    // data starts at a multiple of it
+constexpr uint64_t largest_header = 100'000'000;  // the format's own bound
 constexpr std::string_view metadata_key = "__metadata__";
 
 constexpr std::array<std::pair<DType, std::string_view>, 8> dtypes{{{DType::f32, "F32"},
@@ -65,7 +65,8 @@ class HeaderEvents {
   bool number_unsigned(uint64_t value) {
     if (place_ != Place::list) throw unexpected(fmt::format("{}", value));
     (field_ == "shape" ? dims_ : offsets_).push_back(value);
-    if (dims_.size() > Shape::max_rank) throw refuse(file_, fmt::format("tensor {} has more than {} dims", quoted(), +Shape::max_rank));
+    if (dims_.size() > Shape::max_rank)
+      throw refuse(file_, fmt::format("tensor {} has more than {} dims", quoted(), +Shape::max_rank));
     if (offsets_.size() > 2) throw refuse(file_, fmt::format("data_offsets of {} has more than 2 numbers", quoted()));
     return true;
   }
@@ -78,17 +79,22 @@ class HeaderEvents {
     if (place_ != Place::tensor || field_ != "dtype") throw unexpected("a string");
     const auto* found = std::find_if(dtypes.begin(), dtypes.end(), [&](const auto& d) { return d.second == value; });
     if (found == dtypes.end()) {
-      throw refuse(file_, fmt::format("dtype of {} is \"{}\"", quoted(), value), "F32, BF16, F16, F64, I32, I64, U8 or U16");
+      throw refuse(file_, fmt::format("dtype of {} is \"{}\"", quoted(), value),
+                   "F32, BF16, F16, F64, I32, I64, U8 or U16");
     }
     dtype_ = found->first;
     return true;
   }
 
   bool start_object(size_t) {
-    if (place_ == Place::outside) place_ = Place::top;
-    else if (place_ == Place::top && name_ == metadata_key) place_ = Place::metadata;
-    else if (place_ == Place::top) place_ = Place::tensor;
-    else throw unexpected("an object");
+    if (place_ == Place::outside)
+      place_ = Place::top;
+    else if (place_ == Place::top && name_ == metadata_key)
+      place_ = Place::metadata;
+    else if (place_ == Place::top)
+      place_ = Place::tensor;
+    else
+      throw unexpected("an object");
     return true;
   }
 
@@ -103,7 +109,8 @@ class HeaderEvents {
     field_ = key;
     if (place_ == Place::metadata) return true;
     if (key != "dtype" && key != "shape" && key != "data_offsets") {
-      throw refuse(file_, fmt::format("tensor {} has the unknown key \"{}\"", quoted(), key), "dtype, shape, data_offsets");
+      throw refuse(file_, fmt::format("tensor {} has the unknown key \"{}\"", quoted(), key),
+                   "dtype, shape, data_offsets");
     }
     if (std::find(seen_.begin(), seen_.end(), key) != seen_.end()) throw twice(key);
     seen_.push_back(key);
@@ -134,15 +141,17 @@ class HeaderEvents {
   enum class Place { outside, top, metadata, tensor, list };
 
   void end_tensor() {
-    if (seen_.size() != 3) throw refuse(file_, fmt::format("tensor {} lacks one of dtype, shape, data_offsets", quoted()));
+    if (seen_.size() != 3)
+      throw refuse(file_, fmt::format("tensor {} lacks one of dtype, shape, data_offsets", quoted()));
     if (offsets_.size() != 2) throw refuse(file_, fmt::format("data_offsets of {} has not 2 numbers", quoted()));
     const int64_t bytes = checked_bytes(dims_, dtype_);
-    if (bytes < 0) throw refuse(file_, fmt::format("tensor {} of shape [{}] is too large", quoted(), fmt::join(dims_, ",")));
+    if (bytes < 0)
+      throw refuse(file_, fmt::format("tensor {} of shape [{}] is too large", quoted(), fmt::join(dims_, ",")));
     const uint64_t begin = offsets_[0], end = offsets_[1];
     if (begin > end || end > static_cast<uint64_t>(INT64_MAX) || end - begin != static_cast<uint64_t>(bytes)) {
       throw refuse(file_,
-                   fmt::format("tensor {} of dtype {} and shape [{}] has {} bytes, but its data_offsets are [{},{}]", quoted(),
-                               safetensors_name(dtype_), fmt::join(dims_, ","), bytes, begin, end));
+                   fmt::format("tensor {} of dtype {} and shape [{}] has {} bytes, but its data_offsets are [{},{}]",
+                               quoted(), safetensors_name(dtype_), fmt::join(dims_, ","), bytes, begin, end));
     }
     TensorEntry tensor{.name = name_, .dtype = dtype_};
     for (const uint64_t dim : dims_) tensor.shape.push_back(static_cast<int64_t>(dim));
@@ -182,18 +191,19 @@ void sort_and_check_data(SafetensorsHeader& header, int64_t data_begin, int64_t 
   for (const size_t i : order) {
     TensorEntry& tensor = header.tensors[i];
     if (header.begin[i] != end) {
-      throw refuse(file, fmt::format("data of \"{}\" begins at {}, {} byte {}, where the tensor before it ends", tensor.name,
-                                     header.begin[i], header.begin[i] < end ? "before" : "behind", end));
+      throw refuse(file, fmt::format("data of \"{}\" begins at {}, {} byte {}, where the tensor before it ends",
+                                     tensor.name, header.begin[i], header.begin[i] < end ? "before" : "behind", end));
     }
     if (__builtin_add_overflow(end, tensor.bytes(), &end) || end > file_bytes - data_begin) {
-      throw refuse(file, fmt::format("data of \"{}\" has {} bytes from byte {} of the file on, which has {} bytes", tensor.name,
-                                     tensor.bytes(), data_begin + header.begin[i], file_bytes));
+      throw refuse(file, fmt::format("data of \"{}\" has {} bytes from byte {} of the file on, which has {} bytes",
+                                     tensor.name, tensor.bytes(), data_begin + header.begin[i], file_bytes));
     }
     sorted.begin.push_back(data_begin + header.begin[i]);
     sorted.tensors.push_back(std::move(tensor));
   }
   if (end != file_bytes - data_begin) {
-    throw refuse(file, fmt::format("the tensors end at byte {}, but the file has {} bytes", data_begin + end, file_bytes));
+    throw refuse(file,
+                 fmt::format("the tensors end at byte {}, but the file has {} bytes", data_begin + end, file_bytes));
   }
   header = std::move(sorted);
 }
@@ -206,9 +216,11 @@ std::string_view safetensors_name(DType dtype) {
   return "?";
 }
 
-SafetensorsHeader parse_safetensors_header(std::span<const std::byte> prefix, int64_t file_bytes, const std::string& file) {
+SafetensorsHeader parse_safetensors_header(std::span<const std::byte> prefix, int64_t file_bytes,
+                                           const std::string& file) {
   uint64_t length = 0;
-  if (prefix.size() < sizeof length) throw refuse(file, fmt::format("the file has {} bytes", file_bytes), "at least 10 bytes");
+  if (prefix.size() < sizeof length)
+    throw refuse(file, fmt::format("the file has {} bytes", file_bytes), "at least 10 bytes");
   std::memcpy(&length, prefix.data(), sizeof length);
   if (length > largest_header) {
     throw refuse(file, fmt::format("its length is {}", length), fmt::format("at most {}", largest_header));
@@ -219,7 +231,8 @@ SafetensorsHeader parse_safetensors_header(std::span<const std::byte> prefix, in
   const std::string_view text(reinterpret_cast<const char*>(prefix.data()) + sizeof length, length);
   if (!text.starts_with('{')) throw refuse(file, "it does not start with {");
   // The JSON library takes NUL for the end of its input.
-  if (text.find('\0') != std::string_view::npos) throw refuse(file, fmt::format("NUL at byte {} of the JSON", text.find('\0')));
+  if (text.find('\0') != std::string_view::npos)
+    throw refuse(file, fmt::format("NUL at byte {} of the JSON", text.find('\0')));
 
   SafetensorsHeader header;
   HeaderEvents events(header, file);
@@ -252,7 +265,8 @@ SafetensorsLayout safetensors_layout(std::span<const TensorEntry> tensors) {
   SafetensorsLayout layout;
   layout.order.resize(tensors.size());
   std::iota(layout.order.begin(), layout.order.end(), size_t{0});
-  std::sort(layout.order.begin(), layout.order.end(), [&](size_t a, size_t b) { return tensors[a].name < tensors[b].name; });
+  std::sort(layout.order.begin(), layout.order.end(),
+            [&](size_t a, size_t b) { return tensors[a].name < tensors[b].name; });
 
   std::string json = R"({"__metadata__":{"format":"pt"})";
   int64_t end = 0;

@@ -54,7 +54,7 @@ SafetensorsHeader parse_safetensors_header(std::span<const std::byte> prefix, in
 class Safetensors {
  public:
   explicit Safetensors(const Path& path, const OpenOptions& options = {.kind = ErrorKind::checkpoint});
-  const std::vector<int64_t>& begin() const { return header_.begin; }  // absolute file offsets of tensors()
+  const std::vector<int64_t>& begin() const { return header_.begin; }          // absolute file offsets of tensors()
   const std::vector<TensorEntry>& tensors() const { return header_.tensors; }  // in offset order
   const std::map<std::string, std::string>& metadata() const { return header_.metadata; }
   const TensorEntry* find(std::string_view name) const;  // null if absent

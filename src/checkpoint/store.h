@@ -92,8 +92,9 @@ struct Problem {
   std::string file;
   std::string tensor;  // "" if the place is in no tensor
   int64_t offset = 0;
-  std::string kind;  // missing | truncated | extra | checksum | header | manifest | path | version
-  std::string detail;
+  std::string kind;    // missing | truncated | extra | checksum | header | manifest | path | version
+  std::string detail;  // one sentence with what was found and expected
+  std::string found, expected;
 };
 struct Report {
   bool valid = false;

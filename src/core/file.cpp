@@ -80,10 +80,11 @@ int64_t File::size() const {
 void File::pread_exact(std::span<std::byte> out, int64_t offset) const {
   size_t done = 0;
   while (done < out.size()) {
-    const ssize_t got = ::pread(fd_, out.data() + done, std::min(out.size() - done, largest_io),
-                                offset + static_cast<int64_t>(done));
+    const ssize_t got =
+        ::pread(fd_, out.data() + done, std::min(out.size() - done, largest_io), offset + static_cast<int64_t>(done));
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) throw errno_error(fmt::format("cannot read at byte {}", offset + static_cast<int64_t>(done)), path_, kind_);
+    if (got < 0)
+      throw errno_error(fmt::format("cannot read at byte {}", offset + static_cast<int64_t>(done)), path_, kind_);
     if (got == 0) {
       const int64_t end = offset + static_cast<int64_t>(out.size());
       throw Error({.kind = kind_,
@@ -136,11 +137,12 @@ std::string read_file(const Path& path, const ReadOptions& options) {
   const File file = File::open_read(path, {.kind = options.kind, .follow_links = options.follow_links});
   const int64_t size = file.size();
   if (size > options.max_bytes) {
-    throw Error({.kind = options.kind,
-                 .message = fmt::format("has {} bytes, more than the {} that such a file may have", size, options.max_bytes),
-                 .file = path.string(),
-                 .found = fmt::format("{} bytes", size),
-                 .expected = fmt::format("at most {} bytes", options.max_bytes)});
+    throw Error(
+        {.kind = options.kind,
+         .message = fmt::format("has {} bytes, more than the {} that such a file may have", size, options.max_bytes),
+         .file = path.string(),
+         .found = fmt::format("{} bytes", size),
+         .expected = fmt::format("at most {} bytes", options.max_bytes)});
   }
   std::string text(static_cast<size_t>(size), '\0');
   file.pread_exact(std::as_writable_bytes(std::span(text)), 0);
