@@ -48,9 +48,13 @@ std::vector<Path> prune_trusting(const Path& run_folder, int keep, const Path& t
   int kept = 0;
   for (auto it = all.rbegin(); it != all.rend(); ++it) {
     const auto sound = [&] { return it->path == trusted || inspect(it->path, Depth::blocks).problems.empty(); };
-    if (kept < keep && sound())
+    // The newest stays whatever it is; one without a readable manifest could be the newest unless one was just committed.
+    const bool newest = it == all.rbegin() || (!it->problem.empty() && trusted.empty());
+    if (kept < keep && sound()) {
       ++kept;
-@@
+    } else if (!newest) {
+      doomed.push_back(it->path);
+    }
   }
   if (kept < keep) return {};
   for (const Path& path : doomed) {

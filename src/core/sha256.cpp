@@ -26,13 +26,14 @@ Sha256::Sha256(Sha256&&) noexcept = default;
 Sha256& Sha256::operator=(Sha256&&) noexcept = default;
 
 Sha256& Sha256::update(const void* data, size_t bytes) {
-  CHECK(EVP_DigestUpdate(state_->context, data, bytes) == 1, "SHA-256 of {} bytes failed", bytes);
+  CHECK(state_ && EVP_DigestUpdate(state_->context, data, bytes) == 1, "SHA-256 of {} bytes failed", bytes);
   return *this;
 }
 
 std::string Sha256::hex() {
+  const auto state = std::move(state_);  // libcrypto would let a second call pass, with another digest
   std::array<unsigned char, 32> digest{};
-  CHECK(EVP_DigestFinal_ex(state_->context, digest.data(), nullptr) == 1, "SHA-256 was finished twice");
+  CHECK(state && EVP_DigestFinal_ex(state->context, digest.data(), nullptr) == 1, "SHA-256 was finished twice");
   return fmt::format("{:02x}", fmt::join(digest, ""));
 }
 
