@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// config: every key of a run with its default; one struct a YAML section. schema.cpp names each key once, with unit, range and
-// doc; load.cpp reads YAML against that schema. A key enters with the feature that reads it: an unknown key is an error.
+// config: every key of a run with its default; one struct a YAML section. schema.cpp names each key once, with unit,
+// range and doc; load.cpp reads YAML against that schema. A key enters with the feature that reads it (one field here,
+// one row there): an unknown key is an error.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -17,6 +18,7 @@ struct Model {
   int64_t vocab_size = 256;
   double dropout = 0.0;       // probability, [0, 1)
   bool tied_embeddings = true;
+  bool operator==(const Model&) const = default;
 };
 
 struct Training {
@@ -24,14 +26,16 @@ struct Training {
   uint64_t seed = 1234;
   int64_t seq_len = 128;            // tokens; the context
   int64_t global_batch_size = 8;    // samples a step
-  int64_t grain_size = 0;           // samples; resolved by resolve(): a pure function of the batch, see load.cpp
+  int64_t grain_size = 0;           // samples; 0 until resolve() fills it: a pure function of the batch
   double max_norm = 1.0;            // global gradient norm; 0 = no clipping
+  bool operator==(const Training&) const = default;
 };
 
 struct OptimizerGroup {
   std::string match;                // regular expression (ECMAScript) over parameter names; the first match wins
   double lr_factor = 1.0;
   std::optional<double> weight_decay;
+  bool operator==(const OptimizerGroup&) const = default;
 };
 
 struct Optimizer {
@@ -40,16 +44,18 @@ struct Optimizer {
   double beta1 = 0.9;
   double beta2 = 0.95;
   double eps = 1e-8;
-  double weight_decay = 0.1;        // decoupled for adamw, L2 for sgd and adam; only tensors of 2 or more dims by default
+  double weight_decay = 0.1;        // decoupled for adamw, L2 for sgd and adam; tensors of 2 or more dims
   double momentum = 0.9;            // sgd
   bool nesterov = false;            // sgd
   std::vector<OptimizerGroup> groups;
+  bool operator==(const Optimizer&) const = default;
 };
 
 struct LrScheduler {
   int64_t warmup_steps = 0;         // may exceed training.steps
   std::string decay_type = "constant";  // constant | linear | cosine
   double min_lr_factor = 0.0;       // of optimizer.lr, reached at training.steps
+  bool operator==(const LrScheduler&) const = default;
 };
 
 struct Data {
@@ -59,33 +65,40 @@ struct Data {
   std::string tokenizer = "byte";   // byte
   std::string validation_path;      // empty: split off `path`
   double validation_fraction = 0.1;
+  bool operator==(const Data&) const = default;
 };
 
 struct Validation {
   int64_t interval = 0;             // steps; 0 = only after the last step
+  bool operator==(const Validation&) const = default;
 };
 
 struct Checkpoint {
   int64_t interval = 0;             // steps; 0 = only after the last step
   int64_t keep_latest_k = 2;
+  bool operator==(const Checkpoint&) const = default;
 };
 
 struct Metrics {
   int64_t log_freq = 1;             // steps between lines of the human log
+  bool operator==(const Metrics&) const = default;
 };
 
 struct Comm {
   double timeout_s = 300.0;         // a collective that makes no progress for this long ends the run (exit 5)
   int64_t segment_bytes = 262144;   // ring messages
+  bool operator==(const Comm&) const = default;
 };
 
 struct Launch {
   int64_t ranks = 1;
   int64_t threads_per_rank = 0;     // 0 = auto: max(1, allowed cores of the node / its ranks)
+  bool operator==(const Launch&) const = default;
 };
 
 struct Output {
   std::string dir;                  // default runs/<config stem>
+  bool operator==(const Output&) const = default;
 };
 
 struct Config {
@@ -100,6 +113,7 @@ struct Config {
   Comm comm;
   Launch launch;
   Output output;
+  bool operator==(const Config&) const = default;
 };
 
 }  // namespace ringmaster::config

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/schema.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+
+namespace ringmaster::config {
+namespace {
+
+template <typename T> constexpr Type type_of() { return static_cast<Type>(Value(std::in_place_type<T>).index()); }
+
+template <typename> struct member_value;
+template <typename Owner, typename T> struct member_value<T Owner::*> { using type = T; };
+
+// A row for the field `section.*member`; its type is the field's type.
+template <auto section, auto member> Key row(std::string_view name, Rule rule, std::string_view doc, Key rest = {}) {
+  using T = typename member_value<decltype(member)>::type;
+  rest.name = name;
+  rest.get = [](const Config& c) -> Value { return c.*section.*member; };
+  rest.set = [](Config& c, Value v) { c.*section.*member = std::get<T>(std::move(v)); };
+  rest.rule = std::move(rule);
+  rest.rule.type = type_of<T>();
+  rest.doc = doc;
+  return rest;
+}
+
+constexpr Range fraction{.low = 0, .high = 1, .open_high = true};
+constexpr Range positive{.low = 0, .open_low = true};
+constexpr Range not_negative{.low = 0};
+constexpr Range at_least_1{.low = 1};
+constexpr double many = 1 << 24;        // no real model or batch is larger, and products of two of them fit 64 bits
+constexpr double far_away = 1LL << 53;  // steps: exact as a double
+
+const Condition is_sgd{"optimizer.name is sgd", [](const Config& c) { return c.optimizer.name == "sgd"; }};
+const Condition is_adam{"optimizer.name is adam or adamw", [](const Config& c) { return c.optimizer.name != "sgd"; }};
+const Condition is_split{"data.validation_path is empty",
+                         [](const Config& c) { return c.data.validation_path.empty(); }};
+
+using enum Effect;
+
+std::vector<Key> model_and_training_keys() {
+  return {
+      row<&Config::model, &Model::recipe>("model.recipe", {}, "what is trained; `ringmaster models` lists the recipes",
+                                          {.other_names = {"name", "architecture", "type"}}),
+      row<&Config::model, &Model::layers>("model.layers", {.range = {1, many}}, "transformer blocks",
+                                          {.other_names = {"n_layer", "n_layers", "num_layers", "depth"}}),
+      row<&Config::model, &Model::heads>("model.heads", {.range = {1, many}}, "attention heads; divides model.width",
+                                         {.other_names = {"n_head", "n_heads", "num_heads"}}),
+      row<&Config::model, &Model::width>(
+          "model.width", {.range = {1, many}}, "channels of the residual stream",
+          {.unit = "channels", .other_names = {"n_embd", "dim", "d_model", "hidden_size", "embed_dim"}}),
+      row<&Config::model, &Model::vocab_size>("model.vocab_size", {.range = {2, many}},
+                                              "tokens that the model can tell apart; at least 256 for bytes",
+                                              {.unit = "tokens", .other_names = {"vocabulary", "n_vocab"}}),
+      row<&Config::model, &Model::dropout>("model.dropout", {.range = fraction},
+                                           "probability of dropping an activation", {.other_names = {"dropout_rate"}}),
+      row<&Config::model, &Model::tied_embeddings>("model.tied_embeddings", {},
+                                                   "the output layer shares the token embedding",
+                                                   {.other_names = {"tie_word_embeddings", "weight_tying"}}),
+      row<&Config::training, &Training::steps>("training.steps", {.range = {1, far_away}}, "optimizer updates",
+                                               {.other_names = {"max_steps", "max_iters", "num_steps", "iterations"}}),
+      row<&Config::training, &Training::seed>("training.seed", {}, "seeds initialisation, sample order and dropout",
+                                              {.other_names = {"random_seed"}}),
+      row<&Config::training, &Training::seq_len>(
+          "training.seq_len", {.range = {2, many}}, "the context: tokens of a sample",
+          {.unit = "tokens",
+           .other_names = {"block_size", "context", "context_length", "max_seq_len", "sequence_length"}}),
+      row<&Config::training, &Training::global_batch_size>("training.global_batch_size", {.range = {1, many}},
+                                                           "samples of a step, over all ranks",
+                                                           {.unit = "samples", .other_names = {"batch_size", "batch"}}),
+      row<&Config::training, &Training::grain_size>(
+          "training.grain_size", {.range = {1, many}},
+          "samples whose forward and backward run as one; divides training.global_batch_size",
+          {.unit = "samples",
+           .computed_default = "the largest divisor of the batch that leaves 4 grains or more",
+           .other_names = {"micro_batch_size", "local_batch_size"}}),
+      row<&Config::training, &Training::max_norm>(
+          "training.max_norm", {.range = not_negative}, "the global gradient norm is clipped to this; 0 = never",
+          {.other_names = {"grad_clip", "clip_grad_norm", "max_grad_norm", "clip"}}),
+  };
+}
+
+std::vector<Key> optimizer_and_scheduler_keys() {
+  return {
+      row<&Config::optimizer, &Optimizer::name>("optimizer.name", {.choices = {"sgd", "adam", "adamw"}},
+                                                "the update rule", {.other_names = {"type"}}),
+      row<&Config::optimizer, &Optimizer::lr>("optimizer.lr", {.range = not_negative}, "peak learning rate",
+                                              {.other_names = {"learning_rate"}}),
+      row<&Config::optimizer, &Optimizer::beta1>("optimizer.beta1", {.range = fraction}, "decay of the first moment",
+                                                 {.applies_if = is_adam}),
+      row<&Config::optimizer, &Optimizer::beta2>("optimizer.beta2", {.range = fraction}, "decay of the second moment",
+                                                 {.applies_if = is_adam}),
+      row<&Config::optimizer, &Optimizer::eps>("optimizer.eps", {.range = positive},
+                                               "added to the root of the second moment",
+                                               {.applies_if = is_adam, .other_names = {"epsilon"}}),
+      row<&Config::optimizer, &Optimizer::weight_decay>(
+          "optimizer.weight_decay", {.range = not_negative},
+          "decoupled for adamw, L2 for sgd and adam; tensors of 2 or more dims", {.other_names = {"wd", "decay"}}),
+      row<&Config::optimizer, &Optimizer::momentum>("optimizer.momentum", {.range = fraction},
+                                                    "decay of the velocity; 0 = plain sgd", {.applies_if = is_sgd}),
+      row<&Config::optimizer, &Optimizer::nesterov>("optimizer.nesterov", {}, "look ahead along the velocity",
+                                                    {.applies_if = is_sgd}),
+      row<&Config::optimizer, &Optimizer::groups>(
+          "optimizer.groups", {.may_be_empty = true},
+          "list of {match, lr_factor, weight_decay}; the first regular expression found in a parameter's name wins",
+          {.other_names = {"param_groups"}}),
+      row<&Config::lr_scheduler, &LrScheduler::warmup_steps>(
+          "lr_scheduler.warmup_steps", {.range = {0, far_away}}, "linear rise from 0; may exceed training.steps",
+          {.unit = "steps", .other_names = {"warmup", "warmup_iters"}}),
+      row<&Config::lr_scheduler, &LrScheduler::decay_type>(
+          "lr_scheduler.decay_type", {.choices = {"constant", "linear", "cosine"}}, "the fall after the warm-up",
+          {.other_names = {"type", "name", "schedule"}}),
+      row<&Config::lr_scheduler, &LrScheduler::min_lr_factor>("lr_scheduler.min_lr_factor", {.range = {0, 1}},
+                                                              "reached at training.steps",
+                                                              {.unit = "of lr", .other_names = {"min_lr"}}),
+  };
+}
+
+std::vector<Key> data_keys() {
+  return {
+      row<&Config::data, &Data::source>("data.source", {.choices = {"file"}}, "where samples come from",
+                                        {.other_names = {"type"}}),
+      row<&Config::data, &Data::path>("data.path", {.may_be_empty = true},
+                                      "file, list of files or glob, relative to the working directory",
+                                      {.effect = input, .other_names = {"dataset", "file", "files", "train_path"}}),
+      row<&Config::data, &Data::format>("data.format", {.choices = {"auto", "text", "uint16"}},
+                                        "text, or raw little-endian 16-bit tokens; auto = by name"),
+      row<&Config::data, &Data::tokenizer>("data.tokenizer", {.choices = {"byte"}}, "how text becomes tokens"),
+      row<&Config::data, &Data::validation_path>("data.validation_path", {.may_be_empty = true},
+                                                 "held-out file; empty = the end of data.path",
+                                                 {.effect = input, .other_names = {"val_path", "valid_path"}}),
+      row<&Config::data, &Data::validation_fraction>(
+          "data.validation_fraction", {.range = fraction}, "the last part of data.path, held out",
+          {.applies_if = is_split, .other_names = {"val_fraction", "val_split"}}),
+  };
+}
+
+std::vector<Key> run_keys() {
+  return {
+      row<&Config::validation, &Validation::interval>(
+          "validation.interval", {.range = {0, far_away}}, "0 = only after the last step",
+          {.unit = "steps", .effect = run, .other_names = {"eval_interval", "freq"}}),
+      row<&Config::checkpoint, &Checkpoint::interval>(
+          "checkpoint.interval", {.range = {0, far_away}}, "0 = only after the last step",
+          {.unit = "steps", .effect = run, .other_names = {"save_interval", "freq"}}),
+      row<&Config::checkpoint, &Checkpoint::keep_latest_k>("checkpoint.keep_latest_k", {.range = at_least_1},
+                                                           "older checkpoints are removed",
+                                                           {.effect = run, .other_names = {"keep"}}),
+      row<&Config::metrics, &Metrics::log_freq>("metrics.log_freq", {.range = at_least_1},
+                                                "steps between lines of the human log",
+                                                {.unit = "steps", .effect = run, .other_names = {"log_interval"}}),
+      row<&Config::comm, &Comm::timeout_s>("comm.timeout_s", {.range = {.low = 0, .high = 1e9, .open_low = true}},
+                                           "a collective without progress for this long ends the run",
+                                           {.unit = "seconds", .effect = run}),
+      row<&Config::comm, &Comm::segment_bytes>("comm.segment_bytes", {.range = {64, 1 << 30}, .is_bytes = true},
+                                               "size of a ring message", {.unit = "bytes", .effect = run}),
+      row<&Config::launch, &Launch::ranks>(
+          "launch.ranks", {.range = {1, 65536}}, "MPI processes",
+          {.unit = "ranks", .effect = run, .other_names = {"num_ranks", "world_size", "nproc", "processes"}}),
+      row<&Config::launch, &Launch::threads_per_rank>(
+          "launch.threads_per_rank", {.range = {1, 4096}, .word_for_zero = "auto"},
+          "auto = the cores of the node shared among its ranks",
+          {.unit = "threads", .effect = run, .other_names = {"threads", "num_threads"}}),
+      row<&Config::output, &Output::dir>("output.dir", {}, "the run folder",
+                                         {.computed_default = "runs/<name of the config file>",
+                                          .effect = run,
+                                          .other_names = {"run_dir", "out_dir", "path"}}),
+  };
+}
+
+template <auto member> GroupKey group_key(std::string_view name, Rule rule, GroupKey rest) {
+  using T = typename member_value<decltype(member)>::type;
+  rest.name = name;
+  rest.rule = std::move(rule);
+  if constexpr (std::is_same_v<T, std::optional<double>>) {
+    rest.rule.type = Type::real;
+    rest.get = [](const OptimizerGroup& g) -> std::optional<Value> {
+      return (g.*member).has_value() ? std::optional<Value>(*(g.*member)) : std::nullopt;
+    };
+    rest.set = [](OptimizerGroup& g, Value v) { g.*member = std::get<double>(v); };
+  } else {
+    rest.rule.type = type_of<T>();
+    rest.get = [](const OptimizerGroup& g) -> std::optional<Value> { return g.*member; };
+    rest.set = [](OptimizerGroup& g, Value v) { g.*member = std::get<T>(std::move(v)); };
+  }
+  return rest;
+}
+
+std::string number(double x) { return fmt::format("{}", x); }
+
+}  // namespace
+
+std::span<const Key> keys() {
+  static const std::vector<Key> table = [] {
+    std::vector<Key> all;
+    for (const auto& rows : {model_and_training_keys(), optimizer_and_scheduler_keys(), data_keys(), run_keys()}) {
+      all.insert(all.end(), rows.begin(), rows.end());
+    }
+    return all;
+  }();
+  return table;
+}
+
+std::span<const GroupKey> group_keys() {
+  static const std::vector<GroupKey> table = {
+      group_key<&OptimizerGroup::match>(
+          "match", {.is_regex = true},
+          {.required = true, .doc = "regular expression (ECMAScript) over parameter names"}),
+      group_key<&OptimizerGroup::lr_factor>("lr_factor", {.range = not_negative}, {.doc = "of optimizer.lr"}),
+      group_key<&OptimizerGroup::weight_decay>("weight_decay", {.range = not_negative},
+                                               {.doc = "in place of optimizer.weight_decay"}),
+  };
+  return table;
+}
+
+const Key* find_key(std::string_view name) {
+  const auto found = std::ranges::find(keys(), name, &Key::name);
+  return found == keys().end() ? nullptr : &*found;
+}
+
+const Key& key_of(std::string_view name) {
+  const Key* key = find_key(name);
+  CHECK(key != nullptr, "no configuration key `{}`", name);
+  return *key;
+}
+
+std::vector<std::string_view> sections() {
+  std::vector<std::string_view> names;
+  for (const Key& k : keys()) {
+    if (names.empty() || names.back() != k.section()) names.push_back(k.section());
+  }
+  return names;
+}
+
+bool is_section(std::string_view name) {
+  return std::ranges::any_of(keys(), [&](const Key& k) { return k.section() == name; });
+}
+
+std::string suggest(std::string_view section, std::string_view leaf) {
+  const auto known_elsewhere = [&](const Key& k) {
+    return k.leaf() == leaf || std::ranges::find(k.other_names, leaf) != k.other_names.end();
+  };
+  std::vector<std::string_view> near, all;
+  const Key* elsewhere = nullptr;
+  for (const Key& k : keys()) {
+    if (k.section() == section) {
+      if (known_elsewhere(k)) return std::string(k.name);
+      near.push_back(k.leaf());
+    }
+    if (elsewhere == nullptr && known_elsewhere(k)) elsewhere = &k;
+    all.push_back(k.name);
+  }
+  if (const std::string name = nearest(std::string(leaf), near); !name.empty())
+    return fmt::format("{}.{}", section, name);
+  if (elsewhere != nullptr) return std::string(elsewhere->name);
+  return nearest(section.empty() ? std::string(leaf) : fmt::format("{}.{}", section, leaf), all);
+}
+
+std::string range_text(const Rule& rule) {
+  const Range& r = rule.range;
+  const bool whole = rule.type == Type::integer;
+  if (std::isinf(r.low) && std::isinf(r.high)) return "";
+  if (std::isinf(r.high)) return fmt::format("{} {}", r.open_low ? ">" : ">=", number(r.low));
+  if (whole) return fmt::format("{}..{}", static_cast<int64_t>(r.low), static_cast<int64_t>(r.high));
+  return fmt::format("{}{}, {}{}", r.open_low ? '(' : '[', number(r.low), number(r.high), r.open_high ? ')' : ']');
+}
+
+std::string type_text(const Rule& rule) {
+  switch (rule.type) {
+    case Type::boolean: return "true | false";
+    case Type::integer:
+      if (rule.is_bytes) return "bytes";
+      return rule.word_for_zero.empty() ? "integer" : fmt::format("{} | integer", rule.word_for_zero);
+    case Type::unsigned_integer: return "integer";
+    case Type::real: return "number";
+    case Type::string: return rule.choices.empty() ? "string" : fmt::format("{}", fmt::join(rule.choices, " | "));
+    case Type::strings: return "string or list";
+    case Type::groups: return "list";
+  }
+  return "";
+}
+
+std::string expectation(const Rule& rule) {
+  const std::string range = range_text(rule);
+  const std::string within = range.empty() ? "" : (range[0] == '>' ? " " : " in ") + range;
+  switch (rule.type) {
+    case Type::boolean: return "true or false";
+    case Type::integer:
+      if (rule.is_bytes) return fmt::format("a byte size{}, such as 262144 or 256KiB", within);
+      return fmt::format("{}an integer{}", rule.word_for_zero.empty() ? "" : fmt::format("{} or ", rule.word_for_zero),
+                         within);
+    case Type::unsigned_integer: return "an integer in 0..18446744073709551615";
+    case Type::real: return "a number" + within;
+    case Type::string:
+      if (rule.is_regex) return "a regular expression (ECMAScript)";
+      return rule.choices.empty() ? "a string" : fmt::format("one of: {}", fmt::join(rule.choices, ", "));
+    case Type::strings: return "a path, a glob or a list of them";
+    case Type::groups: return "a list of sections {match, lr_factor, weight_decay}";
+  }
+  return "";
+}
+
+}  // namespace ringmaster::config
