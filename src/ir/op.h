@@ -117,6 +117,8 @@ struct OpDef {
   std::unique_ptr<Kernel> (*cpu)(const OpView&, int threads) = nullptr;
   // byte offset in input 0 at which output `index` lies as a view, if it is one (reshape: 0)
   std::optional<int64_t> (*view)(const OpView&, int index) = nullptr;
+  // index of the input that output 0 always equals, if there is one (a reshape to the same shape); canonicalise drops such nodes
+  std::optional<int> (*identity)(const OpView&) = nullptr;
   // floating-point operations of the GEMMs it runs (2mnk each); null = none
   int64_t (*gemm_flops)(const OpView&) = nullptr;
   std::vector<Sample> (*samples)() = nullptr;

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <set>
+
 #include "core/error.h"
 #include "ir/graph.h"
 
@@ -19,6 +21,7 @@ void check_state(const Graph& graph, const Node& node, std::string_view after) {
 void verify(const Graph& graph, std::string_view after) {
   // region in which a value becomes visible; none = not yet defined
   std::vector<int> defined(static_cast<size_t>(graph.num_values()), none);
+  std::set<std::string> written;  // states whose new value is stored: reading them again would be ambiguous
   for (size_t r = 0; r < graph.regions().size(); ++r) {
     const Region& region = graph.regions()[r];
     for (const NodeId id : region.nodes) {
@@ -41,6 +44,9 @@ void verify(const Graph& graph, std::string_view after) {
         CHECK(region.kind == RegionKind::for_grain, "after {}: {} stands outside of a grain region", after, node.op->name);
       }
       check_state(graph, node, after);
+      if (node.op->traits.role == Role::state_write) written.insert(node.attrs.text("name"));
+      CHECK(node.op->traits.role != Role::state_read || !written.contains(node.attrs.text("name")),
+            "after {}: state {} is read after it was written", after, node.attrs.text("name"));
       for (const ValueId v : node.outputs) {
         CHECK(defined[static_cast<size_t>(v)] == none, "after {}: %{} is defined twice", after, v);
         defined[static_cast<size_t>(v)] = static_cast<int>(r);

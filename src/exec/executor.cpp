@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "exec/executor.h"
+
+#include <omp.h>
+
+#include <cstring>
+
+#include "core/error.h"
+
+namespace ringmaster::exec {
+
+using ir::Role;
+
+struct Executor::Instruction {
+  // A batch input's address moves from grain to grain.
+  struct Moving {
+    size_t operand;
+    std::byte* base;
+    int64_t stride;
+  };
+  const ir::Node* node = nullptr;
+  std::shared_ptr<ir::Kernel> kernel;               // or:
+  std::unique_ptr<comm::Collective> collective;     // or a copy of `copy_bytes` from in[0] to out[0]
+  int64_t copy_bytes = 0;
+  std::vector<const void*> in;
+  std::vector<void*> out;
+  std::vector<Moving> moving;
+  std::vector<std::pair<std::byte*, int64_t>> gaps;  // alignment padding inside a collective's buffer
+  int64_t elements = 0;                              // of a collective
+  std::span<std::byte> scratch;
+  int64_t flops = 0, bytes = 0;
+  double seconds = 0;
+  int64_t runs = 0;
+};
+
+Executor::Executor(ir::Graph graph, Prepared prepared, ir::Placement placement, const ir::StateLayout& states, Arena& arena,
+                   comm::Communicator& comm, const Options& options)
+    : graph_(std::move(graph)), placement_(std::move(placement)), arena_(arena), comm_(comm), options_(options) {
+  CHECK(placement_.peak_bytes <= arena.bytes(), "the arena is smaller than the plan");
+  bind(prepared, states);
+}
+
+Executor::~Executor() = default;
+
+std::byte* Executor::at(ir::ValueId v) const {
+  const ir::Place& place = placement_.values[static_cast<size_t>(v)];
+  CHECK(place.offset >= 0, "%{} has no place", v);
+  return arena_.data() + place.offset;
+}
+
+void Executor::bind(const Prepared& prepared, const ir::StateLayout& states) {
+  for (const ir::Region& region : graph_.regions()) {
+    regions_.emplace_back();
+    const bool skip = region.kind == ir::RegionKind::for_grain && options_.deal.count == 0;
+    for (const ir::NodeId id : region.nodes) {
+      const ir::Node& node = graph_.node(id);
+      const Role role = node.op->traits.role;
+      if (role == Role::input) inputs_[node.attrs.text("name")] = node.outputs[0];
+      if (role == Role::output) outputs_[node.attrs.text("name")] = node.inputs[0];
+      if (role == Role::scalar) scalar_types_[node.attrs.text("name")] = graph_.type(node.outputs[0]).dtype;
+      if (!skip) add_instruction(id, prepared, states);
+    }
+  }
+}
+
+void Executor::add_instruction(ir::NodeId id, const Prepared& prepared, const ir::StateLayout& states) {
+  const ir::Node& node = graph_.node(id);
+  const Role role = node.op->traits.role;
+  if (ir::is_leaf(role) || role == Role::output) return;
+  Instruction made;
+  made.node = &node;
+  for (const ir::ValueId v : node.inputs) {
+    const ir::Place& place = placement_.values[static_cast<size_t>(v)];
+    if (place.grain_stride > 0) made.moving.push_back({made.in.size(), at(v), place.grain_stride});
+    made.in.push_back(at(v));
+    made.bytes += graph_.type(v).bytes();
+  }
+  for (const ir::ValueId v : node.outputs) {
+    made.out.push_back(at(v));
+    made.bytes += graph_.type(v).bytes();
+  }
+  if (role == Role::state_write) {
+    std::byte* home = arena_.data() + states.offset.at(node.attrs.text("name"));
+    if (made.in[0] == home) return;  // written in place
+    made.out.push_back(home);
+    made.copy_bytes = graph_.type(node.inputs[0]).bytes();
+  } else if (role == Role::collective) {
+    made.collective = std::make_unique<comm::Collective>(comm_);
+    made.elements = collective_elements(graph_, node);
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      const int64_t used = graph_.type(node.inputs[i]).bytes();
+      if (used < ir::align_up(used)) made.gaps.emplace_back(at(node.inputs[i]) + used, ir::align_up(used) - used);
+    }
+  } else {
+    if (node.op->view != nullptr && made.in[0] != nullptr) {
+      const auto in = graph_.input_types(node), out = graph_.output_types(node);
+      bool all_views = true;
+      for (size_t i = 0; i < out.size(); ++i) all_views = all_views && node.op->view({node.attrs, in, out}, static_cast<int>(i)).has_value();
+      if (all_views) return;
+    }
+    made.kernel = prepared.kernels[static_cast<size_t>(id)];
+    CHECK(made.kernel != nullptr, "{} at {} has no kernel", node.op->name, node.scope);
+  }
+  made.flops = prepared.gemm_flops[static_cast<size_t>(id)];
+  made.scratch = {arena_.data() + placement_.workspace, static_cast<size_t>(prepared.scratch_bytes[static_cast<size_t>(id)])};
+  regions_.back().push_back(std::move(made));
+}
+
+void* Executor::input(std::string_view name, int64_t grain) {
+  const auto it = inputs_.find(name);
+  CHECK(it != inputs_.end(), "the program {} has no input {}", graph_.name(), name);
+  CHECK(grain >= 0 && grain < options_.deal.count, "grain {} of {} local ones", grain, options_.deal.count);
+  return at(it->second) + grain * placement_.values[static_cast<size_t>(it->second)].grain_stride;
+}
+
+void Executor::set_scalar(std::string_view name, double value) {
+  const auto it = scalar_types_.find(name);
+  if (it == scalar_types_.end()) return;
+  void* place = arena_.data() + placement_.scalars.at(std::string(name));
+  if (it->second == DType::f32) {
+    const auto x = static_cast<float>(value);
+    std::memcpy(place, &x, sizeof x);
+  } else if (it->second == DType::i32) {
+    const auto x = static_cast<int32_t>(value);
+    std::memcpy(place, &x, sizeof x);
+  } else {
+    CHECK(false, "runtime scalar {} is {}", name, ringmaster::name(it->second));
+  }
+}
+
+void Executor::run(const ir::RunContext& context, int64_t grain_size) {
+  omp_set_num_threads(options_.threads);
+  stats_ = {};
+  const auto start = std::chrono::steady_clock::now();
+  for (size_t r = 0; r < regions_.size(); ++r) run_region(r, context, grain_size);
+  const std::chrono::duration<double> total = std::chrono::steady_clock::now() - start;
+  stats_.compute_seconds = total.count() - stats_.comm_seconds;
+  current_ = nullptr;
+  has_run_ = true;
+}
+
+void Executor::run_region(size_t region, ir::RunContext context, int64_t grain_size) {
+  auto& body = regions_[region];
+  context.num_grains = options_.num_grains;
+  if (graph_.regions()[region].kind == ir::RegionKind::step) {
+    for (Instruction& instruction : body) execute(instruction, context);
+    return;
+  }
+  const int64_t first_sample = context.first_sample;
+  for (int64_t g = 0; g < options_.deal.count; ++g) {
+    context.grain = options_.deal.first + g;
+    context.first_sample = first_sample + context.grain * grain_size;
+    context.first_grain = g == 0;
+    for (Instruction& instruction : body) {
+      for (const auto& move : instruction.moving) instruction.in[move.operand] = move.base + g * move.stride;
+      execute(instruction, context);
+    }
+  }
+  if (options_.deal.count == 0) {  // nothing to add: what would have left the grains is zero
+    for (const ir::NodeId id : graph_.regions()[region].nodes) {
+      const ir::Node& node = graph_.node(id);
+      if (!ir::is_grain_exit(node.op->traits.role)) continue;
+      std::memset(at(node.outputs[0]), 0, static_cast<size_t>(graph_.type(node.outputs[0]).bytes()));
+    }
+  }
+}
+
+void Executor::execute(Instruction& instruction, const ir::RunContext& context) {
+  current_ = instruction.node;
+  const auto start = options_.profile ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point();
+  if (instruction.kernel != nullptr) {
+    instruction.kernel->run({instruction.in.data(), instruction.out.data(), instruction.scratch.data(), context});
+    stats_.gemm_flops += instruction.flops;
+  } else if (instruction.collective != nullptr) {
+    run_collective(instruction);
+  } else {
+    std::memcpy(instruction.out[0], instruction.in[0], static_cast<size_t>(instruction.copy_bytes));
+  }
+  if (options_.profile) {
+    instruction.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    ++instruction.runs;
+  }
+}
+
+void Executor::run_collective(Instruction& instruction) {
+  const auto start = std::chrono::steady_clock::now();
+  for (const auto& [gap, bytes] : instruction.gaps) std::memset(gap, 0, static_cast<size_t>(bytes));
+  auto* data = const_cast<void*>(instruction.in[0]);  // in place: the outputs are the inputs
+  comm::start_all_reduce(*instruction.collective,
+                         {.name = instruction.node->scope, .dtype = DType::f32, .data = data, .elements = instruction.elements, .scratch = instruction.scratch});
+  instruction.collective->wait();
+  stats_.comm_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+const ir::Type& Executor::output_type(std::string_view name, const std::byte*& place) const {
+  const auto it = outputs_.find(name);
+  CHECK(it != outputs_.end(), "the program {} has no output {}", graph_.name(), name);
+  place = at(it->second);
+  return graph_.type(it->second);
+}
+
+std::span<const float> Executor::output(std::string_view name) const {
+  const std::byte* place = nullptr;
+  const ir::Type& type = output_type(name, place);
+  CHECK(type.dtype == DType::f32, "output {} is {}", name, ir::str(type));
+  return {reinterpret_cast<const float*>(place), static_cast<size_t>(type.shape.elements())};
+}
+
+double Executor::output_scalar(std::string_view name) const {
+  const std::byte* place = nullptr;
+  const ir::Type& type = output_type(name, place);
+  CHECK(type.shape.elements() == 1, "output {} is {}", name, ir::str(type));
+  return type.dtype == DType::i32 ? *reinterpret_cast<const int32_t*>(place) : static_cast<double>(*reinterpret_cast<const float*>(place));
+}
+
+std::vector<ProfileRow> Executor::profile() const {
+  std::vector<ProfileRow> rows;
+  for (const auto& region : regions_)
+    for (const Instruction& i : region) rows.push_back({i.node, i.seconds, i.runs, i.flops, i.bytes});
+  return rows;
+}
+
+void Executor::reset_profile() {
+  for (auto& region : regions_) {
+    for (Instruction& i : region) {
+      i.seconds = 0;
+      i.runs = 0;
+    }
+  }
+}
+
+}  // namespace ringmaster::exec

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "exec/prepare.h"
+
+#include <algorithm>
+#include <map>
+
+#include "comm/comm.h"
+#include "core/error.h"
+#include "ir/placement.h"
+
+namespace ringmaster::exec {
+namespace {
+
+std::string key_of(const ir::Node& node, const std::vector<ir::Type>& in) {
+  std::string key = node.op->name;
+  for (const auto& [name, value] : node.attrs.items()) key += fmt::format(" {}={}", name, ir::str(value));
+  for (const ir::Type& type : in) key += " " + ir::str(type);
+  return key;
+}
+
+}  // namespace
+
+Deal deal(int64_t num_grains, int rank, int size) {
+  const int64_t base = num_grains / size, extra = num_grains % size;
+  return {rank * base + std::min<int64_t>(rank, extra), base + (rank < extra ? 1 : 0)};
+}
+
+int64_t collective_elements(const ir::Graph& graph, const ir::Node& node) {
+  int64_t bytes = 0;
+  for (const ir::ValueId v : node.inputs) {
+    CHECK(graph.type(v).dtype == DType::f32, "a collective of {}", ir::str(graph.type(v)));
+    bytes += ir::align_up(graph.type(v).bytes());
+  }
+  return bytes / size_of(DType::f32);
+}
+
+Prepared prepare(const ir::Graph& graph, const PrepareOptions& options) {
+  const auto n = static_cast<size_t>(graph.num_nodes());
+  Prepared out{std::vector<std::shared_ptr<ir::Kernel>>(n), std::vector<int64_t>(n), std::vector<int64_t>(n)};
+  std::map<std::string, std::shared_ptr<ir::Kernel>> made;
+  for (const ir::Region& region : graph.regions()) {
+    for (const ir::NodeId id : region.nodes) {
+      const ir::Node& node = graph.node(id);
+      const auto i = static_cast<size_t>(id);
+      if (node.op->traits.role == ir::Role::collective) {
+        out.scratch_bytes[i] = comm::scratch_bytes({.elements = collective_elements(graph, node), .rank = options.rank, .size = options.size, .segment_bytes = options.segment_bytes});
+        continue;
+      }
+      if (node.op->cpu == nullptr) continue;
+      const auto in = graph.input_types(node), types = graph.output_types(node);
+      const ir::OpView view{node.attrs, in, types};
+      auto& kernel = made[key_of(node, in)];
+      if (kernel == nullptr) kernel = node.op->cpu(view, options.threads);
+      out.kernels[i] = kernel;
+      out.scratch_bytes[i] = kernel->scratch_bytes();
+      out.gemm_flops[i] = node.op->gemm_flops == nullptr ? 0 : node.op->gemm_flops(view);
+    }
+  }
+  return out;
+}
+
+}  // namespace ringmaster::exec

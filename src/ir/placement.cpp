@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ir/placement.h"
+
+namespace ringmaster::ir {
+
+StateLayout lay_out(const std::vector<State>& states) {
+  StateLayout layout;
+  for (const State& state : states) {
+    const int64_t bytes = align_up(state.type.bytes());
+    layout.offset[state.name] = layout.end;
+    layout.end += bytes;
+    (state.role == StateRole::weight ? layout.weight_bytes : layout.optimizer_bytes) += bytes;
+  }
+  return layout;
+}
+
+const char* name(Category category) {
+  switch (category) {
+    case Category::weights: return "weights";
+    case Category::optimizer: return "optimizer";
+    case Category::gradients: return "gradients";
+    case Category::activations: return "activations";
+    case Category::workspace: return "workspace";
+    case Category::communication: return "communication";
+    case Category::batches: return "batches";
+  }
+  return "activations";
+}
+
+std::map<Category, int64_t> by_category(const Placement& placement, const StateLayout& states) {
+  std::map<Category, int64_t> bytes;
+  bytes[Category::weights] = states.weight_bytes;
+  bytes[Category::optimizer] = states.optimizer_bytes;
+  bytes[Category::workspace] = placement.workspace_bytes;
+  for (const Buffer& buffer : placement.buffers)
+    if (buffer.category == Category::gradients || buffer.category == Category::batches) bytes[buffer.category] += buffer.bytes;
+  int64_t known = 0;
+  for (const auto& [category, n] : bytes) known += n;
+  bytes[Category::activations] = placement.peak_bytes - known;
+  return bytes;
+}
+
+}  // namespace ringmaster::ir

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// placement: where each value of a program lies in the arena. Offsets are bytes from the arena's start, multiples of 64.
+// Layout: [states of the run][scalars][workspace][everything with a lifetime].
+#pragma once
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "ir/graph.h"
+
+namespace ringmaster::ir {
+
+inline constexpr int64_t arena_alignment = 64;
+inline int64_t align_up(int64_t bytes) { return (bytes + arena_alignment - 1) / arena_alignment * arena_alignment; }
+
+// Persistent tensors come first and at the same place in every program of a run.
+struct StateLayout {
+  std::map<std::string, int64_t> offset;
+  int64_t weight_bytes = 0, optimizer_bytes = 0;
+  int64_t end = 0;
+};
+StateLayout lay_out(const std::vector<State>& states);  // in the given order
+
+// What a buffer is for (contract.md, plan, by_category).
+enum class Category { weights, optimizer, gradients, activations, workspace, communication, batches };
+const char* name(Category category);
+
+// A stretch of the arena with one lifetime; several values may share it one after the other or as views.
+struct Buffer {
+  int64_t offset = 0;
+  int64_t bytes = 0;
+  int64_t first = 0, last = 0;  // positions in the program's node order in which its contents matter
+  Category category = Category::activations;
+  ValueId value = none;         // the first value that lives here, for reports
+};
+
+struct Place {
+  int32_t buffer = -1;
+  int64_t offset = 0;           // bytes from the arena's start
+  int64_t grain_stride = 0;     // batch inputs hold all grains of the rank
+};
+
+struct Placement {
+  std::vector<Place> values;            // by value id; buffer -1 = never stored
+  std::vector<Buffer> buffers;
+  std::map<std::string, int64_t> scalars;  // offset of each runtime scalar
+  int64_t workspace = 0, workspace_bytes = 0;
+  int64_t peak_bytes = 0;               // end of the highest buffer
+};
+
+// Bytes by category; they add up to peak_bytes (what lifetimes leave unused counts as activations).
+std::map<Category, int64_t> by_category(const Placement& placement, const StateLayout& states);
+
+}  // namespace ringmaster::ir

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nn/layers.h"
+
+#include <cmath>
+
+#include "ops/ops.h"
+
+namespace ringmaster::nn {
+
+using ir::ScopeGuard;
+
+Linear::Linear(const Scope& scope, int64_t in, int64_t out, const Options& options)
+    : path_(scope.path()), weight_(scope.parameter("weight", {in, out}, options.weight)) {
+  if (options.bias) bias_ = scope.parameter("bias", {out}, Init::zeros());
+}
+
+Tensor Linear::operator()(Tensor x) const {
+  ir::Builder& b = x.builder();
+  const ScopeGuard scope(b, path_);
+  return ops::linear(x, weight_->read(b), bias_ == nullptr ? Tensor() : bias_->read(b));
+}
+
+LayerNorm::LayerNorm(const Scope& scope, int64_t width)
+    : path_(scope.path()), gain_(scope.parameter("weight", {width}, Init::ones())), bias_(scope.parameter("bias", {width}, Init::zeros())) {}
+
+Tensor LayerNorm::operator()(Tensor x) const {
+  ir::Builder& b = x.builder();
+  const ScopeGuard scope(b, path_);
+  return ops::layer_norm(x, gain_->read(b), bias_->read(b));
+}
+
+Embedding::Embedding(const Scope& scope, int64_t count, int64_t width, const Init& init)
+    : path_(scope.path()), weight_(scope.parameter("weight", {count, width}, init)) {}
+
+Tensor Embedding::table(ir::Builder& builder) const { return weight_->read(builder); }
+
+Tensor Embedding::operator()(Tensor ids) const {
+  const ScopeGuard scope(ids.builder(), path_);
+  return ops::embedding(table(ids.builder()), ids);
+}
+
+Tensor Dropout::operator()(Tensor x) const {
+  if (p_ == 0.0) return x;
+  const ScopeGuard scope(x.builder(), path_);
+  return ops::dropout(x, p_);
+}
+
+SelfAttention::SelfAttention(const Scope& scope, const Options& options)
+    : path_(scope.path()),
+      options_(options),
+      qkv_(scope / "c_attn", options.width, 3 * options.width),
+      projection_(scope / "c_proj", options.width, options.width, {.weight = options.projection}),
+      dropout_(scope / "attn_dropout", options.dropout) {}
+
+Tensor SelfAttention::operator()(Tensor x_BTC) const {
+  const ScopeGuard scope(x_BTC.builder(), path_);
+  const int64_t B = x_BTC.dim(0), T = x_BTC.dim(1), H = options_.heads, D = options_.width / H;
+  const Tensor qkv_3BHTD = ops::transpose(ops::reshape(qkv_(x_BTC), {B, T, 3, H, D}), {2, 0, 3, 1, 4});
+  const std::vector<Tensor> parts = ops::split(qkv_3BHTD, 0, {1, 1, 1});
+  const auto head = [&](int i) { return ops::reshape(parts[static_cast<size_t>(i)], {B, H, T, D}); };
+  const Tensor scores_BHTT = ops::scale(ops::matmul(head(0), head(1), {.transpose_b = true}), 1.0 / std::sqrt(static_cast<double>(D)));
+  const Tensor weights_BHTT = dropout_(ops::softmax(scores_BHTT, options_.causal));
+  const Tensor y_BHTD = ops::matmul(weights_BHTT, head(2));
+  return projection_(ops::reshape(ops::transpose(y_BHTD, {0, 2, 1, 3}), {B, T, options_.width}));
+}
+
+}  // namespace ringmaster::nn

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// layers: thin modules over ops.   B sequences, T tokens, C channels, H heads, D = C / H
+#pragma once
+#include "nn/module.h"
+
+namespace ringmaster::nn {
+
+// y = x W + b,  W [in, out] (GPT-2's orientation), b [out]
+class Linear {
+ public:
+  struct Options {
+    Init weight = Init::normal(0.02);
+    bool bias = true;
+  };
+  Linear(const Scope& scope, int64_t in, int64_t out, const Options& options);
+  Linear(const Scope& scope, int64_t in, int64_t out) : Linear(scope, in, out, Options{}) {}
+  Tensor operator()(Tensor x) const;
+
+ private:
+  std::string path_;
+  const Parameter* weight_;
+  const Parameter* bias_ = nullptr;
+};
+
+// Ba et al. 2016, over the last dim
+class LayerNorm {
+ public:
+  LayerNorm(const Scope& scope, int64_t width);
+  Tensor operator()(Tensor x) const;
+
+ private:
+  std::string path_;
+  const Parameter* gain_;
+  const Parameter* bias_;
+};
+
+// A table [count, width]; ids i32[..] -> [.., width]
+class Embedding {
+ public:
+  Embedding(const Scope& scope, int64_t count, int64_t width, const Init& init);
+  Tensor operator()(Tensor ids) const;
+  Tensor table(ir::Builder& builder) const;
+
+ private:
+  std::string path_;
+  const Parameter* weight_;
+};
+
+// Zero with probability p while training, scaled by 1 / (1 - p); Srivastava et al. 2014
+class Dropout {
+ public:
+  Dropout(const Scope& scope, double p) : path_(scope.path()), p_(p) {}
+  Tensor operator()(Tensor x) const;
+
+ private:
+  std::string path_;
+  double p_;
+};
+
+// softmax(q k' / sqrt(D)) v over H heads; Vaswani et al. 2017, arXiv:1706.03762.   x_BTC -> [B,T,C]
+class SelfAttention {
+ public:
+  struct Options {
+    int64_t width = 0, heads = 1;
+    bool causal = true;
+    double dropout = 0.0;
+    Init projection = Init::normal(0.02);
+  };
+  SelfAttention(const Scope& scope, const Options& options);
+  Tensor operator()(Tensor x_BTC) const;
+
+ private:
+  std::string path_;
+  Options options_;
+  Linear qkv_, projection_;
+  Dropout dropout_;
+};
+
+}  // namespace ringmaster::nn

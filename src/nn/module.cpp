@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nn/module.h"
+
+#include <cmath>
+#include <numbers>
+
+#include "core/error.h"
+#include "core/philox.h"
+#include "ops/ops.h"
+
+namespace ringmaster::nn {
+
+Tensor Parameter::read(ir::Builder& builder) const { return ops::state_read(builder, name); }
+
+// Box and Muller 1958: two uniform words give one normal; (0, 1] keeps the logarithm finite.
+void initialise(const Parameter& parameter, uint64_t seed, float* out) {
+  const int64_t n = parameter.shape.elements();
+  const RandomStream stream({.seed = seed, .stream = stable_hash(parameter.name)});
+  const double mean = parameter.init.mean, std = parameter.init.std;
+#pragma omp parallel for schedule(static)
+  for (int64_t block = 0; block < (n + 1) / 2; ++block) {
+    const PhiloxCounter words = stream.words(0, static_cast<uint64_t>(block));
+    for (int64_t k = 0; k < 2 && 2 * block + k < n; ++k) {
+      const double u = (static_cast<double>(words[static_cast<size_t>(2 * k)]) + 1.0) * 0x1p-32;
+      const double angle = 2.0 * std::numbers::pi * static_cast<double>(words[static_cast<size_t>(2 * k + 1)]) * 0x1p-32;
+      const double normal = std == 0.0 ? 0.0 : std::sqrt(-2.0 * std::log(u)) * std::cos(angle);
+      out[2 * block + k] = static_cast<float>(mean + std * normal);
+    }
+  }
+}
+
+int64_t Network::num_elements() const {
+  int64_t n = 0;
+  for (const Parameter& p : parameters_) n += p.shape.elements();
+  return n;
+}
+
+const Parameter* Network::declare(std::string name, const Shape& shape, const Init& init) {
+  for (const Parameter& p : parameters_) CHECK(p.name != name, "parameter {} is declared twice", name);
+  parameters_.push_back({std::move(name), shape, init});
+  return &parameters_.back();
+}
+
+}  // namespace ringmaster::nn

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// autodiff: turns a phase's loss terms into gradients of the states that the step region asks for.
+//   before   for grain: %s = loss_term(%sum) weight="w"        step: %g = gradient(%p)
+//   after    for grain: %d = backward nodes of coefficient * sum / w ; %g = grain_sum(%d)
+// The seed is coefficient / weight with the GLOBAL weight, so gradients of grains add up to the gradient of the whole batch
+// whatever the split. Needs: one grain region that holds every loss term. Keeps: no node of the forward pass is changed.
+#include <map>
+
+#include "core/error.h"
+#include "ops/gradient.h"
+#include "ops/ops.h"
+#include "passes/passes.h"
+
+namespace ringmaster::passes {
+namespace {
+
+using ir::Graph;
+using ir::Node;
+using ir::NodeId;
+using ir::Role;
+using ir::Tensor;
+
+std::vector<NodeId> nodes_with(const Graph& graph, Role role) {
+  std::vector<NodeId> found;
+  for (const ir::Region& region : graph.regions())
+    for (const NodeId id : region.nodes)
+      if (!graph.node(id).dead && graph.node(id).op->traits.role == role) found.push_back(id);
+  return found;
+}
+
+// The loss to differentiate and its seed: one term keeps its own sum, several are added up first.
+std::pair<Tensor, Tensor> objective(ir::Builder& builder, const std::vector<NodeId>& terms) {
+  Graph& graph = builder.graph();
+  const ir::Type scalar{DType::f32, {}};
+  std::vector<std::pair<Tensor, Tensor>> weighted;
+  for (const NodeId id : terms) {
+    const Node node = graph.node(id);
+    const ir::ScopeGuard scope(builder, node.scope);
+    const Tensor factor = ops::div(ops::full(builder, scalar, node.attrs.number("coefficient")), ops::scalar(builder, node.attrs.text("weight")));
+    weighted.emplace_back(Tensor(&builder, node.inputs[0]), factor);
+  }
+  if (weighted.size() == 1) return weighted.front();
+  Tensor total;
+  for (const auto& [sum, factor] : weighted) total = total.valid() ? ops::add(total, ops::mul(sum, factor)) : ops::mul(sum, factor);
+  return {total, ops::full(builder, scalar, 1.0)};
+}
+
+}  // namespace
+
+std::string autodiff(Graph& graph, const Settings&) {
+  const std::vector<NodeId> terms = nodes_with(graph, Role::loss_term), wanted = nodes_with(graph, Role::gradient);
+  if (terms.empty()) {
+    CHECK(wanted.empty(), "{} asks for gradients and has no loss", graph.name());
+    return "nothing to differentiate";
+  }
+  const int home = graph.node(terms.front()).region;
+  for (const NodeId id : terms) CHECK(graph.node(id).region == home, "loss terms of {} stand in several regions", graph.name());
+  const int64_t before = graph.live_nodes();
+
+  // every read of a state inside the region, by name
+  std::map<std::string, std::vector<Tensor>> reads;
+  ir::Builder builder(graph);
+  builder.enter_region(home);
+  for (const NodeId id : graph.regions()[static_cast<size_t>(home)].nodes) {
+    const Node& node = graph.node(id);
+    if (node.op->traits.role == Role::state_read) reads[node.attrs.text("name")].emplace_back(&builder, node.outputs[0]);
+  }
+  if (!wanted.empty()) {
+    const auto [loss, seed] = objective(builder, terms);
+    std::vector<Tensor> xs;
+    for (const NodeId id : wanted)
+      for (const Tensor& x : reads[graph.producer(graph.node(id).inputs[0]).attrs.text("name")]) xs.push_back(x);
+    const std::vector<Tensor> d = ops::gradient(loss, seed, xs);
+    size_t next = 0;
+    for (const NodeId id : wanted) {
+      const std::string name = graph.producer(graph.node(id).inputs[0]).attrs.text("name");
+      const ir::ScopeGuard scope(builder, name);
+      Tensor total;
+      for (size_t k = 0; k < reads[name].size(); ++k, ++next)
+        if (d[next].valid()) total = total.valid() ? ops::add(total, d[next]) : d[next];
+      if (!total.valid()) total = ops::full(builder, graph.type(graph.node(id).outputs[0]), 0.0);
+      graph.replace_uses(graph.node(id).outputs[0], ops::grain_sum(total).id());
+      graph.remove(id);
+    }
+  }
+  for (const NodeId id : terms) {
+    graph.replace_uses(graph.node(id).outputs[0], graph.node(id).inputs[0]);
+    graph.remove(id);
+  }
+  graph.compact();
+  return fmt::format("{} gradients, {} nodes of backward", wanted.size(), graph.live_nodes() - before);
+}
+
+}  // namespace ringmaster::passes

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// passes: every pass has the signature of PassFunction, reads the settings and returns one line about its effect. They run in
+// the order of pipeline.cpp, each followed by ir::verify.
+#pragma once
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ir/graph.h"
+#include "ir/placement.h"
+
+namespace ringmaster::passes {
+
+struct Settings {
+  int ranks = 1;
+};
+
+using PassFunction = std::string (*)(ir::Graph&, const Settings&);
+
+std::string autodiff(ir::Graph& graph, const Settings& settings);
+std::string canonicalise(ir::Graph& graph, const Settings& settings);
+std::string shard(ir::Graph& graph, const Settings& settings);
+std::string schedule(ir::Graph& graph, const Settings& settings);
+
+struct Pass {
+  const char* name;
+  PassFunction run;
+  bool required = false;  // the program has no meaning without it: --disable-pass refuses
+};
+std::span<const Pass> pipeline();
+
+struct RunOptions {
+  std::string dump_folder;                       // IR after each pass goes to NN-name.txt; empty: nowhere
+  std::vector<std::string> disabled;             // names; checked by check_disabled()
+  std::function<void(const std::string&)> log;   // one line a pass; may be null
+};
+void run(ir::Graph& graph, const Settings& settings, const RunOptions& options = {});
+
+// Throws Error (usage) naming the passes that can be disabled.
+void check_disabled(std::span<const std::string> names);
+
+// ---- place: the last pass; where every value lies in the arena (place.cpp)
+struct PlaceOptions {
+  int64_t local_grains = 1;              // of this rank; 0: the grain regions do not run here
+  std::vector<int64_t> scratch_bytes;    // by node id
+  const ir::StateLayout* states = nullptr;  // shared by all programs of a run
+};
+ir::Placement place(const ir::Graph& graph, const PlaceOptions& options);
+
+}  // namespace ringmaster::passes

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+// place: fixed offsets for everything that a program stores. Values that are views share their source's buffer; an op may
+// write over an input that dies there; the rest is packed by lifetime, largest first, at the lowest offset that is free
+// (greedy by size, Pisarchyk and Lee 2020, arXiv:2001.03288). The workspace lies low, so that the highest buffer is one that a
+// kernel writes to its end and the plan's peak can be checked against the touched bytes.
+#include <algorithm>
+#include <numeric>
+
+#include "core/error.h"
+#include "passes/passes.h"
+
+namespace ringmaster::passes {
+namespace {
+
+using ir::Buffer;
+using ir::Category;
+using ir::Graph;
+using ir::Node;
+using ir::NodeId;
+using ir::Placement;
+using ir::Role;
+using ir::ValueId;
+
+class Placer {
+ public:
+  Placer(const Graph& graph, const PlaceOptions& options) : graph_(graph), options_(options) {
+    CHECK(options.states != nullptr, "place needs the layout of the states");
+    out_.values.assign(static_cast<size_t>(graph.num_values()), {});
+    for (auto& place : out_.values) place.offset = -1;
+    find_lifetimes();
+  }
+
+  Placement run() {
+    place_fixed();
+    for (const ir::Region& region : graph_.regions())
+      for (const NodeId id : region.nodes) group_collective(graph_.node(id));
+    for (size_t r = 0; r < graph_.regions().size(); ++r)
+      for (const NodeId id : graph_.regions()[r].nodes) place_node(id);
+    pack();
+    return std::move(out_);
+  }
+
+ private:
+  struct Home {
+    int32_t buffer = -1;      // index into out_.buffers; -1: fixed at `offset` of the arena
+    int64_t offset = -1;
+    const ir::State* state = nullptr;
+    int64_t grain_stride = 0;
+  };
+
+  bool skipped(size_t region) const { return options_.local_grains == 0 && graph_.regions()[region].kind == ir::RegionKind::for_grain; }
+
+  // positions of nodes, and of each value's last use; a loop uses what it reads from outside until its end
+  void find_lifetimes() {
+    position_.assign(static_cast<size_t>(graph_.num_nodes()), 0);
+    last_.assign(static_cast<size_t>(graph_.num_values()), -1);
+    home_.assign(static_cast<size_t>(graph_.num_values()), {});
+    written_.assign(static_cast<size_t>(graph_.num_values()), nullptr);
+    for (const ir::Region& region : graph_.regions()) {
+      begin_.push_back(end_);
+      for (const NodeId id : region.nodes) position_[static_cast<size_t>(id)] = end_++;
+      stop_.push_back(end_);
+    }
+    for (size_t r = 0; r < graph_.regions().size(); ++r) {
+      for (const NodeId id : graph_.regions()[r].nodes) {
+        const Node& node = graph_.node(id);
+        const Role role = node.op->traits.role;
+        for (const ValueId v : node.inputs) {
+          int64_t use = graph_.producer(v).region == static_cast<int>(r) ? position_[static_cast<size_t>(id)] : last_position(r, id);
+          if (role == Role::output) use = end_;  // the host reads it after the run
+          last_[static_cast<size_t>(v)] = std::max(last_[static_cast<size_t>(v)], use);
+          if (role == Role::state_write) written_[static_cast<size_t>(v)] = graph_.find_state(node.attrs.text("name"));
+        }
+      }
+    }
+  }
+  int64_t last_position(size_t region, NodeId id) const {
+    return graph_.regions()[region].kind == ir::RegionKind::for_grain ? stop_[region] - 1 : position_[static_cast<size_t>(id)];
+  }
+
+  // states, scalars and the workspace, from the bottom up
+  void place_fixed() {
+    floor_ = options_.states->end;
+    int64_t scalars = 0;
+    for (const ir::Region& region : graph_.regions()) {
+      for (const NodeId id : region.nodes) {
+        const Node& node = graph_.node(id);
+        if (node.op->traits.role != Role::scalar || out_.scalars.contains(node.attrs.text("name"))) continue;
+        out_.scalars[node.attrs.text("name")] = floor_ + scalars;
+        scalars += ir::arena_alignment;
+      }
+    }
+    if (scalars > 0) out_.buffers.push_back({floor_, scalars, 0, end_, Category::batches, ir::none});
+    floor_ += scalars;
+    for (size_t r = 0; r < graph_.regions().size(); ++r)
+      for (const NodeId id : graph_.regions()[r].nodes)
+        if (!skipped(r)) out_.workspace_bytes = std::max(out_.workspace_bytes, scratch(id));
+    out_.workspace_bytes = ir::align_up(out_.workspace_bytes);
+    out_.workspace = floor_;
+    if (out_.workspace_bytes > 0) out_.buffers.push_back({floor_, out_.workspace_bytes, 0, end_, Category::workspace, ir::none});
+    floor_ += out_.workspace_bytes;
+    fixed_ = out_.buffers.size();
+  }
+  int64_t scratch(NodeId id) const {
+    return static_cast<size_t>(id) < options_.scratch_bytes.size() ? options_.scratch_bytes[static_cast<size_t>(id)] : 0;
+  }
+
+  int32_t new_buffer(int64_t bytes, int64_t first, int64_t last, Category category, ValueId v) {
+    out_.buffers.push_back({0, ir::align_up(bytes), first, last, category, v});
+    members_.resize(out_.buffers.size());
+    return static_cast<int32_t>(out_.buffers.size()) - 1;
+  }
+
+  void settle(ValueId v, const Home& home) {
+    home_[static_cast<size_t>(v)] = home;
+    if (home.buffer < 0) return;
+    Buffer& buffer = out_.buffers[static_cast<size_t>(home.buffer)];
+    members_[static_cast<size_t>(home.buffer)].push_back(v);
+    buffer.last = std::max({buffer.last, last_[static_cast<size_t>(v)], buffer.first});
+  }
+
+  // What one collective moves lies in one piece, so that it is one message stream.
+  void group_collective(const Node& node) {
+    if (node.op->traits.role != Role::collective) return;
+    int64_t bytes = 0, first = end_;
+    std::vector<int64_t> offsets;
+    for (const ValueId v : node.inputs) {
+      CHECK(ir::is_grain_exit(graph_.producer(v).op->traits.role), "a collective takes what leaves a grain region");
+      first = std::min(first, begin_[static_cast<size_t>(graph_.producer(v).region)]);
+      offsets.push_back(bytes);
+      bytes += ir::align_up(graph_.type(v).bytes());
+    }
+    const int32_t buffer = new_buffer(bytes, first, first, Category::gradients, node.inputs.front());
+    for (size_t i = 0; i < node.inputs.size(); ++i) settle(node.inputs[i], {buffer, offsets[i]});
+  }
+
+  void place_node(NodeId id) {
+    const Node& node = graph_.node(id);
+    const auto r = static_cast<size_t>(node.region);
+    const Role role = node.op->traits.role;
+    if (skipped(r) && !ir::is_grain_exit(role)) return;
+    const int64_t now = position_[static_cast<size_t>(id)];
+    switch (role) {
+      case Role::input: {
+        const ValueId v = node.outputs[0];
+        const int64_t stride = ir::align_up(graph_.type(v).bytes());
+        settle(v, {new_buffer(stride * options_.local_grains, 0, end_, Category::batches, v), 0, nullptr, stride});
+        return;
+      }
+      case Role::scalar: settle(node.outputs[0], {-1, out_.scalars.at(node.attrs.text("name"))}); return;
+      case Role::state_read: settle(node.outputs[0], state_home(node.attrs.text("name"))); return;
+      case Role::grain_sum:
+      case Role::grain_gather:
+        if (home_[static_cast<size_t>(node.outputs[0])].buffer < 0) {
+          settle(node.outputs[0], {new_buffer(graph_.type(node.outputs[0]).bytes(), begin_[r], now, Category::gradients, node.outputs[0]), 0});
+        }
+        return;
+      case Role::collective:
+        for (size_t i = 0; i < node.outputs.size(); ++i) settle(node.outputs[i], home_[static_cast<size_t>(node.inputs[i])]);
+        return;
+      default: break;
+    }
+    for (size_t i = 0; i < node.outputs.size(); ++i) place_output(node, i, now);
+  }
+
+  Home state_home(const std::string& name) const { return {-1, options_.states->offset.at(name), graph_.find_state(name)}; }
+
+  void place_output(const Node& node, size_t i, int64_t now) {
+    const ValueId v = node.outputs[i];
+    if (node.op->view != nullptr) {
+      const auto in = graph_.input_types(node), out = graph_.output_types(node);
+      if (const auto shift = node.op->view({node.attrs, in, out}, static_cast<int>(i))) {
+        Home home = home_[static_cast<size_t>(node.inputs[0])];
+        home.offset += *shift;
+        return settle(v, home);
+      }
+    }
+    if (node.op->traits.in_place && i < node.inputs.size() && may_overwrite(node, i, now)) {
+      return settle(v, home_[static_cast<size_t>(node.inputs[i])]);
+    }
+    settle(v, {new_buffer(graph_.type(v).bytes(), now, now, Category::activations, v), 0});
+  }
+
+  // May output i of the node at `now` take the memory of input i?
+  bool may_overwrite(const Node& node, size_t i, int64_t now) const {
+    const ValueId from = node.inputs[i], to = node.outputs[i];
+    const Home& home = home_[static_cast<size_t>(from)];
+    if (graph_.type(from) != graph_.type(to) || home.grain_stride != 0) return false;
+    for (size_t k = 0; k < node.inputs.size(); ++k)
+      if (k != i && same_memory(home, home_[static_cast<size_t>(node.inputs[k])])) return false;
+    if (home.buffer < 0) return home.state != nullptr && home.state == written_[static_cast<size_t>(to)] && state_dies(home.state, now);
+    const Buffer& buffer = out_.buffers[static_cast<size_t>(home.buffer)];
+    const bool whole = home.offset == 0 && buffer.bytes == ir::align_up(graph_.type(from).bytes());
+    const auto& members = members_[static_cast<size_t>(home.buffer)];
+    return whole && std::all_of(members.begin(), members.end(), [&](ValueId v) { return last_[static_cast<size_t>(v)] <= now; });
+  }
+  static bool same_memory(const Home& a, const Home& b) { return a.buffer >= 0 ? a.buffer == b.buffer : a.state != nullptr && a.state == b.state; }
+
+  bool state_dies(const ir::State* state, int64_t now) const {
+    for (size_t v = 0; v < home_.size(); ++v)
+      if (home_[v].state == state && last_[v] > now) return false;
+    return true;
+  }
+
+  // greedy by size: the largest buffer first, each at the lowest offset where nothing alive at the same time lies
+  void pack() {
+    std::vector<size_t> order(out_.buffers.size() - fixed_);
+    std::iota(order.begin(), order.end(), fixed_);
+    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return out_.buffers[a].bytes > out_.buffers[b].bytes; });
+    std::vector<size_t> done;
+    out_.peak_bytes = floor_;
+    for (const size_t index : order) {
+      Buffer& buffer = out_.buffers[index];
+      int64_t offset = floor_;
+      for (const size_t other : done) {  // sorted by offset
+        const Buffer& b = out_.buffers[other];
+        if (b.first > buffer.last || b.last < buffer.first || buffer.bytes == 0) continue;
+        if (offset + buffer.bytes <= b.offset) break;
+        offset = std::max(offset, b.offset + b.bytes);
+      }
+      buffer.offset = offset;
+      out_.peak_bytes = std::max(out_.peak_bytes, offset + buffer.bytes);
+      done.insert(std::upper_bound(done.begin(), done.end(), index, [&](size_t a, size_t b) { return out_.buffers[a].offset < out_.buffers[b].offset; }), index);
+    }
+    for (size_t v = 0; v < home_.size(); ++v) {
+      const Home& home = home_[v];
+      if (home.offset < 0) continue;
+      const int64_t base = home.buffer < 0 ? 0 : out_.buffers[static_cast<size_t>(home.buffer)].offset;
+      out_.values[v] = {home.buffer, base + home.offset, home.grain_stride};
+    }
+  }
+
+  const Graph& graph_;
+  const PlaceOptions& options_;
+  Placement out_;
+  std::vector<int64_t> position_, last_, begin_, stop_;
+  int64_t end_ = 0, floor_ = 0;
+  size_t fixed_ = 0;
+  std::vector<Home> home_;
+  std::vector<const ir::State*> written_;
+  std::vector<std::vector<ValueId>> members_;
+};
+
+}  // namespace
+
+Placement place(const Graph& graph, const PlaceOptions& options) { return Placer(graph, options).run(); }
+
+}  // namespace ringmaster::passes
