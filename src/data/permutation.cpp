@@ -9,9 +9,10 @@
 namespace ringmaster::data {
 namespace {
 
-// Four rounds make a strong permutation of a large domain (Luby and Rackoff 1988); domains of a few bits need more to
-// look uniform, and small data sets are exactly those.
-constexpr uint32_t num_rounds = 8;
+// Four rounds make a strong permutation of a large domain (Luby and Rackoff 1988); domains of a few bits, which small
+// data sets have, need more. Over 1.2 million keys the 24 orders of 4 deviate from uniform with up to 8 rounds, not
+// from 10 on.
+constexpr uint32_t num_rounds = 12;
 
 }  // namespace
 

@@ -78,7 +78,7 @@ TEST(Permutation, EveryPositionTakesEveryValueEquallyOften) {
 }
 
 TEST(Permutation, AllOrdersOfFourAreEquallyLikely) {
-  constexpr int keys = 24000;
+  constexpr int keys = 240000;
   std::map<std::vector<uint64_t>, double> seen;
   for (uint64_t seed = 0; seed < keys; ++seed) ++seen[order(4, {.seed = seed, .epoch = 0})];
   ASSERT_EQ(seen.size(), 24U);
