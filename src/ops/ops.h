@@ -41,6 +41,7 @@ Tensor gelu(Tensor x);                       // tanh approximation
 Tensor cast(Tensor x, DType dtype);
 Tensor dropout(Tensor x, double p);          // scaled by 1/(1-p); stream = scope and call index
 Tensor stop_gradient(Tensor x);
+Tensor full(ir::Builder& b, const ir::Type& type, double value);  // a constant
 inline Tensor square(Tensor x) { return mul(x, x); }
 
 // ---- shape

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// dropout: y = keep ? x / (1 - p) : 0, keep with probability 1 - p.   Srivastava et al. 2014, JMLR 15
+//   dx = dropout of dy with the same mask
+//   in  x: f32, bf16 or f16; dim 0 counts the samples of the grain     out y like x     attrs p in [0, 1), stream
+//   numerics: element e of a sample is kept iff uniform(word) >= p, where word = words(sample, e / 4)[e % 4] of the Philox stream
+//   (seed, stream, step, phase, repeat) and `sample` is global: the mask knows no rank, thread or grain, and a redo or a
+//   recomputation draws it again. 1 / (1 - p) is rounded to f32; the product is rounded once.
+#include "core/philox.h"
+#include "ops/defs.h"
+#include "ops/element.h"
+#include "ops/ops.h"
+#include "ops/samples.h"
+
+namespace ringmaster::ops {
+namespace {
+
+const ir::AttrSpec attrs[] = {{"p", 0.0, true, "probability of a zero"},
+                              {"stream", int64_t{0}, true, "hash of the scope and of the call's index within it"}};
+
+std::vector<ir::Type> infer(const ir::OpView& v) {
+  require_float(v.in[0], "x");
+  const double p = v.attrs.number("p");
+  if (!(p >= 0.0 && p < 1.0))
+    throw Error({.kind = ErrorKind::config, .message = fmt::format("p is {}", p), .expected = "0 <= p < 1"});
+  return {v.in[0]};
+}
+
+std::vector<Tensor> grad(const ir::GradView& v) { return {v.in[0].builder().emit1(dropout_op, {v.d_out[0]}, v.attrs)}; }
+
+RandomStream stream_of(const ir::RunContext& c, uint64_t stream) {
+  return RandomStream({c.seed, stream, static_cast<uint64_t>(c.step), c.phase, c.repeat});
+}
+
+void reference(const ir::OpView& v, std::span<const ir::RefTensor> in, std::span<ir::RefTensor> out,
+               const ir::RunContext& context) {
+  const double p = v.attrs.number("p");
+  const RandomStream stream = stream_of(context, static_cast<uint64_t>(v.attrs.integer("stream")));
+  const size_t samples = v.in[0].shape.rank() == 0 ? 1 : static_cast<size_t>(v.in[0].shape[0]);
+  for (size_t i = 0; i < out[0].data.size(); ++i) {
+    const size_t size = out[0].data.size() / samples, element = i % size;
+    const auto words = stream.words(static_cast<uint64_t>(context.first_sample) + i / size, element / 4);
+    out[0].data[i] = uniform(words[element % 4]) >= p ? in[0].data[i] / (1.0 - p) : 0.0;
+  }
+}
+
+struct Mask {
+  RandomStream stream;
+  float p, factor;
+
+  // elements 4 * block .. of one sample, `count` <= 4 of them
+  template <typename T> void apply(uint64_t sample, int64_t block, const T* x, T* y, int64_t count) const {
+    const PhiloxCounter words = stream.words(sample, static_cast<uint64_t>(block));
+    for (int64_t i = 0; i < count; ++i)
+      y[i] = store<T>(uniform(words[static_cast<size_t>(i)]) >= p ? load(x[i]) * factor : 0.0F);
+  }
+};
+
+std::unique_ptr<ir::Kernel> cpu(const ir::OpView& v, int threads) {
+  const Shape& shape = v.in[0].shape;
+  const int64_t n = shape.elements(), samples = shape.rank() == 0 ? 1 : shape[0];
+  const int64_t size = samples == 0 ? 0 : n / samples, blocks = (size + 3) / 4;
+  const auto id = static_cast<uint64_t>(v.attrs.integer("stream"));
+  const double p = v.attrs.number("p");
+  return with_float(v.in[0].dtype, [&]<typename T>(T) {
+    return ir::make_kernel([=](const ir::KernelArgs& args) {
+      const Mask mask{stream_of(args.context, id), static_cast<float>(p), static_cast<float>(1.0 / (1.0 - p))};
+      const auto first = static_cast<uint64_t>(args.context.first_sample);
+      const T* x = args.input<T>(0);
+      T* y = args.output<T>(0);
+#pragma omp parallel for num_threads(threads_for(n, threads)) schedule(static)
+      for (int64_t task = 0; task < samples * blocks; ++task) {
+        const int64_t sample = task / blocks, block = task % blocks, at = sample * size + block * 4;
+        mask.apply(first + static_cast<uint64_t>(sample), block, x + at, y + at,
+                   std::min<int64_t>(4, size - block * 4));
+      }
+    });
+  });
+}
+
+std::vector<ir::Sample> samples() {
+  std::vector<ir::Sample> list;
+  const ir::Attrs attributes{{"p", 0.25}, {"stream", int64_t{-7046029254386353131}}};
+  for (const Shape& shape : {Shape{}, Shape{5}, Shape{3, 5, 7}, Shape{17, 33}, Shape{0, 3}})
+    list.push_back({.in = {f32(shape)}, .attrs = attributes});
+  list.push_back({.in = {f32({3, 64, 128})}, .attrs = attributes, .shipped = true});
+  return with_16_bit(std::move(list));
+}
+
+}  // namespace
+
+const OpDef dropout_op{.name = "dropout",
+                       .doc = "x / (1 - p) or 0, by a counter-based mask",
+                       .attrs = attrs,
+                       .min_inputs = 1,
+                       .max_inputs = 1,
+                       .infer = infer,
+                       .grad = grad,
+                       .reference = reference,
+                       .cpu = cpu,
+                       .samples = samples,
+                       .traits = {.random = true, .in_place = true}};
+
+Tensor dropout(Tensor x, double p) {
+  if (p == 0.0) return x;
+  ir::Builder& b = x.builder();
+  const auto call = static_cast<uint64_t>(b.next_call(b.scope()));
+  return b.emit1(dropout_op, {x}, {{"p", p}, {"stream", static_cast<int64_t>(stable_hash(b.scope(), call))}});
+}
+
+}  // namespace ringmaster::ops
