@@ -1,5 +1,7 @@
 # Everything comes from the system (Debian 12 packages) or from a prefix given by CMAKE_PREFIX_PATH.
 find_package(MPI REQUIRED COMPONENTS C)
+# mpi.h must not bring the withdrawn C++ bindings: they need a library of their own.
+set_property(TARGET MPI::MPI_C APPEND PROPERTY INTERFACE_COMPILE_DEFINITIONS OMPI_SKIP_MPICXX MPICH_SKIP_MPICXX)
 find_package(OpenMP REQUIRED COMPONENTS CXX)
 find_package(Threads REQUIRED)
 find_package(dnnl CONFIG REQUIRED)

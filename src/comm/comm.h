@@ -113,12 +113,13 @@ class Communicator {
   // Called at most every 10 ms while this rank waits: heartbeats, stop flags. It may throw; it must not wait.
   void on_poll(std::function<void()> hook) { on_poll_ = std::move(hook); }
 
-  virtual void finalize() = 0;                         // the orderly end, after which nothing may be sent
-  [[noreturn]] virtual void abort(int exit_code) = 0;  // ends every rank; mpirun returns exit_code
+  virtual void finalize() = 0;             // the orderly end, after which nothing may be sent
+  [[noreturn]] void abort(int exit_code);  // ends every rank at once; mpirun returns exit_code
 
  protected:
   virtual Request post_send(ConstBytes bytes, int peer, int tag) = 0;
   virtual Request post_recv(Bytes bytes, int peer, int tag) = 0;
+  virtual void end_job(int exit_code) = 0;      // stops the other ranks; this one ends when it returns
   virtual bool complete(Request& request) = 0;  // request.active(); releases it when complete
 
  private:

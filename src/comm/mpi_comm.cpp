@@ -8,7 +8,6 @@
 #include <mpi.h>
 
 #include <climits>
-#include <cstdio>
 #include <cstdlib>
 
 namespace ringmaster::comm {
@@ -57,13 +56,9 @@ class MpiComm final : public Communicator {
     require(MPI_Finalize(), "MPI_Finalize");
   }
 
-  void abort(int exit_code) override {
-    std::fflush(nullptr);
-    MPI_Abort(MPI_COMM_WORLD, exit_code);
-    std::_Exit(exit_code);
-  }
-
  protected:
+  void end_job(int exit_code) override { MPI_Abort(MPI_COMM_WORLD, exit_code); }
+
   Request post_send(ConstBytes bytes, int peer, int tag) override {
     const Request request = hold(peer, -1);
     MPI_Request* slot = &flights_[static_cast<size_t>(request.id)].request;

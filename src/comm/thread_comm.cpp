@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// thread_comm: ranks as threads of one process, for tests and debuggers. A send completes only when its receiver has copied it
-// (no buffering): an order of calls that would deadlock under MPI's rendezvous deadlocks here too.
+// thread_comm: ranks as threads of one process, for tests and debuggers. As in MPI, a short message is buffered and a long one
+// completes only when its receiver has copied it: an order of calls that would deadlock there deadlocks here too.
 // One mutex a receiving rank guards its unmatched sends and receives; whoever comes second copies, under that mutex.
 #include "comm/comm.h"
 
@@ -14,11 +14,14 @@ namespace ringmaster::comm {
 
 namespace {
 
+constexpr size_t buffered_bytes = 128;  // holds a Header, so that a rank that refuses has still said what it called
+
 struct Transfer {
   int source = 0, tag = 0;
-  ConstBytes from;           // of a send
-  Bytes into;                // of a receive
-  size_t matched_bytes = 0;  // of a receive, valid once done
+  std::vector<std::byte> copy;  // of a short send
+  ConstBytes from;              // of a send
+  Bytes into;                   // of a receive
+  size_t matched_bytes = 0;     // of a receive, valid once done
   std::atomic<bool> done = false;
 };
 using TransferPtr = std::shared_ptr<Transfer>;
@@ -61,6 +64,7 @@ class ThreadComm final : public Communicator {
 
   void cancel(Request& request) override {
     const Flight flight = release(request);
+    if (flight.transfer->done.load(std::memory_order_acquire)) return;  // a buffered send still arrives
     Mailbox& box = world_.mailboxes[static_cast<size_t>(flight.receiver)];
     const std::lock_guard lock(box.mutex);
     box.sends.remove(flight.transfer);
@@ -69,17 +73,23 @@ class ThreadComm final : public Communicator {
 
   void finalize() override {}
 
-  void abort(int exit_code) override {
+ protected:
+  // Throws: the process must outlive its ranks.
+  void end_job(int exit_code) override {
     throw Error(
         {.kind = ErrorKind::rank, .message = fmt::format("rank {} aborts with exit code {}", rank(), exit_code)});
   }
 
- protected:
   Request post_send(ConstBytes bytes, int peer, int tag) override {
     auto transfer = std::make_shared<Transfer>();
     transfer->source = rank();
     transfer->tag = tag;
     transfer->from = bytes;
+    if (bytes.size() <= buffered_bytes) {
+      transfer->copy.assign(bytes.begin(), bytes.end());
+      transfer->from = transfer->copy;
+      transfer->done.store(true, std::memory_order_release);
+    }
     Mailbox& box = world_.mailboxes[static_cast<size_t>(peer)];
     const std::lock_guard lock(box.mutex);
     if (const TransferPtr receive = take(box.receives, rank(), tag)) {
