@@ -164,7 +164,8 @@ void read_section(const Node& name, const Node& body, const Source& source, Reso
            {.message = fmt::format("`{}` is {}", section, describe(body)),
             .found = describe(body),
             .expected = fmt::format("a section with keys: {}", fmt::join(leaves(section), ", ")),
-            .cure = "write its keys on indented lines below it"});
+            .cure = body.text.find(':') != std::string::npos ? "put a space after the colon"
+                                                             : "write its keys on indented lines below it"});
   }
   for (size_t i = 0; i < body.items.size(); i += 2) {
     const Node& leaf = body.items[i];

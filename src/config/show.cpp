@@ -33,7 +33,7 @@ std::string to_yaml(const Resolved& r) {
       out += fmt::format("{}:\n", section);
     }
     out += fmt::format("  {}: {}", k.leaf(), text_of(k, r.config));
-    if (!k.applies(r.config)) out += fmt::format("  # not used: needs {}", k.applies_if.text);
+    if (!k.applies(r.config)) out += fmt::format("  # used only where {}", k.applies_if.text);
     out += '\n';
   }
   return out;

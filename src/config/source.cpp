@@ -97,6 +97,13 @@ std::string similar_file(const fs::path& path) {
   return name.empty() ? "" : (path.parent_path() / name).string();
 }
 
+// "permission denied": the system's words, as part of a sentence.
+std::string reason(int code) {
+  std::string text = std::strerror(code);
+  if (!text.empty() && text[0] >= 'A' && text[0] <= 'Z') text[0] = static_cast<char>(text[0] - 'A' + 'a');
+  return text;
+}
+
 // Everything that is not a readable regular file of sensible size.
 void check_file(const std::string& path, const ErrorInfo& place) {
   const std::string expected = "a YAML configuration file";
@@ -112,7 +119,8 @@ void check_file(const std::string& path, const ErrorInfo& place) {
     refuse(place,
            {.message = "this is a folder", .found = "a folder", .expected = expected, .cure = "name the file in it"});
   }
-  if (code) refuse(place, {.message = fmt::format("cannot read the file: {}", code.message()), .expected = expected});
+  if (code)
+    refuse(place, {.message = fmt::format("cannot read the file: {}", reason(code.value())), .expected = expected});
   if (status.type() != fs::file_type::regular) {
     refuse(place, {.message = "this is not a regular file", .expected = expected, .cure = "write it to a file first"});
   }
@@ -139,12 +147,11 @@ Source read_source(const std::string& path) {
   check_file(path, place);
   std::ifstream in(path, std::ios::binary);
   if (!in)
-    refuse(place,
-           {.message = fmt::format("cannot read the file: {}", std::strerror(errno)), .cure = "check its permissions"});
+    refuse(place, {.message = fmt::format("cannot read the file: {}", reason(errno)), .cure = "check its permissions"});
   source.text.resize(max_bytes + 1);
   in.read(source.text.data(), max_bytes + 1);
   source.text.resize(static_cast<size_t>(in.gcount()));
-  if (in.bad()) refuse(place, {.message = fmt::format("cannot read the file: {}", std::strerror(errno))});
+  if (in.bad()) refuse(place, {.message = fmt::format("cannot read the file: {}", reason(errno))});
   if (source.text.find('\0') != std::string::npos || static_cast<int64_t>(source.text.size()) > max_bytes) {
     const bool binary = source.text.find('\0') != std::string::npos;
     refuse(place, {.message = binary ? "this is a binary file" : "this file is too large for a configuration",

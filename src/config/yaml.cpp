@@ -14,6 +14,14 @@
 namespace ringmaster::config {
 namespace {
 
+[[noreturn]] void refuse_nothing(const Source& source) {
+  const bool is_file = source.flag.empty();
+  refuse(source.at(0, 0), {.message = is_file ? "the file holds no keys" : "a value is missing",
+                           .found = "nothing",
+                           .expected = is_file ? "sections with keys" : "a value",
+                           .cure = is_file ? "start from one of the shipped configurations" : ""});
+}
+
 class TreeBuilder final : public YAML::EventHandler {
  public:
   explicit TreeBuilder(const Source& source) : source_(source) {}
@@ -30,18 +38,18 @@ class TreeBuilder final : public YAML::EventHandler {
   void OnDocumentEnd() override {}
 
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+    if (open_.empty()) refuse_nothing(source_);
     check_plain(mark, "", anchor);
     ErrorInfo where = place(mark);
-    std::string name;
-    if (!open_.empty() && open_.back().kind == Node::Kind::map && open_.back().items.size() % 2 == 1) {
-      const Node& key = open_.back().items.back();  // the mark of a missing value is already on the next line
-      name = key.text;
-      where = source_.at(key.line, key.column, name);
+    if (awaits_value(open_.back())) {  // the mark of a missing value is already on the next line
+      const Node& key = open_.back().items.back();
+      where = source_.at(key.line, key.column, where.key);
     }
-    refuse(where, {.message = name.empty() ? "a value is missing" : fmt::format("{} has no value", quote(name)),
-                   .found = "null",
-                   .expected = "a value",
-                   .cure = "write a value, or remove the line to take the default"});
+    refuse(where,
+           {.message = where.key.empty() ? "a value is missing" : fmt::format("{} has no value", quote(where.key)),
+            .found = "null",
+            .expected = "a value",
+            .cure = "write a value, or remove the line to take the default"});
   }
 
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override { refuse_alias(place(mark)); }
@@ -69,8 +77,17 @@ class TreeBuilder final : public YAML::EventHandler {
   void OnSequenceEnd() override { close(); }
   void OnMapEnd() override { close(); }
 
+  // The mark, and the name of the key whose value is being read.
   ErrorInfo place(const YAML::Mark& mark) const {
-    return mark.is_null() ? source_.at(0, 0) : source_.at(mark.line + 1, mark.column + 1);
+    std::string key;
+    for (const Node& node : open_) {
+      if (node.kind == Node::Kind::list) {
+        key += fmt::format("[{}]", node.items.size());
+      } else if (awaits_value(node)) {
+        key += (key.empty() ? "" : ".") + node.items.back().text;
+      }
+    }
+    return mark.is_null() ? source_.at(0, 0, key) : source_.at(mark.line + 1, mark.column + 1, key);
   }
   [[noreturn]] static void refuse_alias(const ErrorInfo& where) {
     refuse(where, {.message = "anchors and aliases are not supported",
@@ -80,14 +97,21 @@ class TreeBuilder final : public YAML::EventHandler {
   }
 
  private:
+  static bool awaits_value(const Node& node) { return node.kind == Node::Kind::map && node.items.size() % 2 == 1; }
   static Node start(const YAML::Mark& mark) { return {.line = mark.line + 1, .column = mark.column + 1}; }
 
   // yaml-cpp's tags: "?" for what is untagged and plain, "!" for untagged and quoted.
   void check_plain(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor) const {
     if (anchor != 0) refuse_alias(place(mark));
     const auto offset = static_cast<size_t>(std::max(mark.pos, 0));
-    const bool bang = offset < source_.text.size() && source_.text[offset] == '!';
-    if (bang || !(tag.empty() || tag == "?" || tag == "!")) {
+    const char first = offset < source_.text.size() ? source_.text[offset] : ' ';
+    if (first == '|' || first == '>') {
+      refuse(place(mark), {.message = "blocks of text are not supported",
+                           .found = quote(std::string_view(&first, 1)),
+                           .expected = "a value on the line of its key",
+                           .cure = "use double quotes, with \\n for a new line"});
+    }
+    if (first == '!' || !(tag.empty() || tag == "?" || tag == "!")) {
       refuse(place(mark), {.message = "tags are not supported",
                            .found = "a tag",
                            .expected = "plain values",
@@ -101,7 +125,7 @@ class TreeBuilder final : public YAML::EventHandler {
     Node node = start(mark);
     node.kind = kind;
     node.flow = style == YAML::EmitterStyle::Flow;
-    if (!open_.empty() && open_.back().kind == Node::Kind::map && open_.back().items.size() % 2 == 0) {
+    if (!open_.empty() && open_.back().kind == Node::Kind::map && !awaits_value(open_.back())) {
       refuse(place(mark),
              {.message = "a key must be a name", .found = describe(node), .expected = "a name and a colon"});
     }
@@ -156,17 +180,14 @@ void refuse_directives(const Source& source) {
 Node parse_yaml(const Source& source) {
   check_text(source);
   refuse_directives(source);
-  std::istringstream in(source.text);
+  // yaml-cpp closes an open quote by itself at the end of a text, but not if that end is in the middle of a line.
+  std::istringstream in(source.text.substr(0, source.text.find_last_not_of(" \r\n") + 1));
   TreeBuilder builder(source);
   try {
     YAML::Parser parser(in);
     while (parser.HandleNextDocument(builder)) {}
   } catch (const YAML::Exception& e) { refuse_syntax(source, e, builder); }
-  if (!builder.root.has_value()) {
-    refuse(source.at(0, 0), {.message = source.flag.empty() ? "the file holds no keys" : "a value is missing",
-                             .found = "nothing",
-                             .expected = source.flag.empty() ? "sections with keys" : "a value"});
-  }
+  if (!builder.root.has_value()) refuse_nothing(source);
   return std::move(*builder.root);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // yaml: a strict subset of YAML as a tree with positions. Refused: several documents, directives, anchors, aliases,
-// merge keys, tags and empty values. Duplicate keys are kept: the reader of the tree refuses them, because it knows
+// merge keys, tags, blocks of text and empty values. Duplicate keys are kept: the reader of the tree refuses them, because it knows
 // their names.
 #pragma once
 #include <string>
@@ -16,7 +16,7 @@ struct Node {
   int line = 1;             // 1-based
   int column = 1;           // 1-based, bytes
   bool flow = false;        // lists and maps: written with brackets or braces
-  bool quoted = false;      // scalars: written with quotes, | or >
+  bool quoted = false;      // scalars: written with quotes
   std::string text;         // scalars, without quotes and escapes
   std::vector<Node> items;  // lists; of a map key, value, key, value, ...
 };
