@@ -46,6 +46,10 @@ class Builder {
   std::vector<Tensor> emit(const OpDef& op, std::span<const Tensor> inputs, Attrs attrs = {});
   Tensor emit1(const OpDef& op, std::initializer_list<Tensor> inputs, Attrs attrs = {});  // first output
 
+  // Whether the program under construction trains: dropout and its like act only then.
+  void set_training(bool on) { training_ = on; }
+  bool training() const { return training_; }
+
   // A number that names the next random call within the current scope: with the scope it is the random stream's identity.
   int64_t next_call(const std::string& scope);
 
@@ -53,6 +57,7 @@ class Builder {
   Graph* graph_;
   int region_ = 0;
   int64_t at_ = -1;
+  bool training_ = false;
   std::string scope_;
   std::vector<std::pair<std::string, int64_t>> calls_;
 };

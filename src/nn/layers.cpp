@@ -40,7 +40,7 @@ Tensor Embedding::operator()(Tensor ids) const {
 }
 
 Tensor Dropout::operator()(Tensor x) const {
-  if (p_ == 0.0) return x;
+  if (p_ == 0.0 || !x.builder().training()) return x;
   const ScopeGuard scope(x.builder(), path_);
   return ops::dropout(x, p_);
 }

@@ -53,6 +53,7 @@ class Scope {
   Scope(Network& network, std::string path) : network_(&network), path_(std::move(path)) {}
   Scope operator/(const std::string& child) const { return {*network_, path_.empty() ? child : path_ + "." + child}; }
   Scope operator/(int64_t index) const { return *this / std::to_string(index); }
+  Scope root() const { return {*network_, ""}; }
   const std::string& path() const { return path_; }
   const Parameter* parameter(const std::string& name, const Shape& shape, const Init& init) const {
     return network_->declare((*this / name).path(), shape, init);

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// language_model: next-token prediction with a decoder-only transformer.   Radford et al. 2019 (GPT-2); Vaswani et al. 2017, arXiv:1706.03762
+//   B sequences in a grain, T tokens, C width, H heads, V vocabulary, L layers
+//   parameters = 12 L C^2 + 13 L C + (V + T) C + 2 C   (+ V C if the head has a table of its own)
+// Names and orientation of the parameters are those of Hugging Face's GPT-2, so that a checkpoint opens there as written.
+#include <cmath>
+
+#include "models/models.h"
+#include "nn/layers.h"
+#include "ops/ops.h"
+
+namespace ringmaster::models {
+namespace {
+
+using namespace ops;  // a recipe reads like its paper
+
+// GPT-2 scales what is added to the residual stream by the number of additions to it.
+nn::Init residual(const config::Model& c) { return nn::Init::normal(0.02 / std::sqrt(2.0 * static_cast<double>(c.layers))); }
+
+struct Mlp {
+  nn::Linear up, down;
+
+  Mlp(const nn::Scope& scope, const config::Model& c)
+      : up(scope / "c_fc", c.width, 4 * c.width), down(scope / "c_proj", 4 * c.width, c.width, {.weight = residual(c)}) {}
+
+  Tensor operator()(Tensor x_BTC) const { return down(gelu(up(x_BTC))); }
+};
+
+struct Block {
+  nn::LayerNorm norm1, norm2;
+  nn::SelfAttention attention;
+  Mlp mlp;
+  nn::Dropout dropout1, dropout2;
+
+  Block(const nn::Scope& scope, const config::Model& c)
+      : norm1(scope / "ln_1", c.width),
+        norm2(scope / "ln_2", c.width),
+        attention(scope / "attn", {.width = c.width, .heads = c.heads, .causal = true, .dropout = c.dropout, .projection = residual(c)}),
+        mlp(scope / "mlp", c),
+        dropout1(scope / "attn" / "resid_dropout", c.dropout),
+        dropout2(scope / "mlp" / "dropout", c.dropout) {}
+
+  Tensor operator()(Tensor x_BTC) const {
+    x_BTC = x_BTC + dropout1(attention(norm1(x_BTC)));
+    return x_BTC + dropout2(mlp(norm2(x_BTC)));
+  }
+};
+
+struct Gpt {
+  nn::Embedding tokens, positions;
+  nn::Dropout dropout;
+  std::vector<Block> blocks;
+  nn::LayerNorm norm;
+  std::unique_ptr<nn::Embedding> own_head;  // [V, C]; else the token table serves twice
+
+  Gpt(const nn::Scope& scope, const config::Config& config)
+      : tokens(scope / "wte", config.model.vocab_size, config.model.width, nn::Init::normal(0.02)),
+        positions(scope / "wpe", config.training.seq_len, config.model.width, nn::Init::normal(0.02)),
+        dropout(scope / "drop", config.model.dropout),
+        blocks(make_blocks(scope, config.model)),
+        norm(scope / "ln_f", config.model.width) {
+    if (!config.model.tied_embeddings) {
+      own_head = std::make_unique<nn::Embedding>(scope.root() / "lm_head", config.model.vocab_size, config.model.width, nn::Init::normal(0.02));
+    }
+  }
+  static std::vector<Block> make_blocks(const nn::Scope& scope, const config::Model& c) {
+    std::vector<Block> blocks;
+    for (int64_t layer = 0; layer < c.layers; ++layer) blocks.emplace_back(scope / "h" / layer, c);
+    return blocks;
+  }
+
+  Tensor features(Tensor tokens_BT) const {
+    Tensor x_BTC = dropout(tokens(tokens_BT) + positions.table(tokens_BT.builder()));
+    for (const Block& block : blocks) x_BTC = block(x_BTC);
+    return norm(x_BTC);
+  }
+  Tensor logits(Tensor x_BTC) const {
+    const nn::Embedding& head = own_head ? *own_head : tokens;
+    const ir::ScopeGuard scope(x_BTC.builder(), "lm_head");
+    return matmul(x_BTC, head.table(x_BTC.builder()), {.transpose_b = true});
+  }
+};
+
+// https://huggingface.co/docs/transformers/model_doc/gpt2#transformers.GPT2Config
+nlohmann::json hugging_face(const config::Config& c) {
+  return {{"model_type", "gpt2"}, {"architectures", {"GPT2LMHeadModel"}}, {"activation_function", "gelu_new"}, {"n_layer", c.model.layers},
+          {"n_head", c.model.heads}, {"n_embd", c.model.width}, {"n_positions", c.training.seq_len}, {"vocab_size", c.model.vocab_size},
+          {"layer_norm_epsilon", 1e-5}, {"resid_pdrop", c.model.dropout}, {"embd_pdrop", c.model.dropout}, {"attn_pdrop", c.model.dropout},
+          {"tie_word_embeddings", c.model.tied_embeddings}, {"bos_token_id", nullptr}, {"eos_token_id", nullptr}};
+}
+
+}  // namespace
+
+std::unique_ptr<Recipe> language_model(const config::Config& config) {
+  auto recipe = std::make_unique<Recipe>("language_model");
+  const int64_t T = config.training.seq_len;
+  const Gpt& gpt = recipe->network<Gpt>("gpt", "transformer", config);
+  recipe->inputs = {{"tokens", DType::i32, {T}}, {"targets", DType::i32, {T}}, {"mask", DType::f32, {T}}};
+
+  const Loss loss = [&gpt](const Batch& batch) -> std::vector<Term> {
+    const Tensor loss_BT = cross_entropy(gpt.logits(gpt.features(batch["tokens"])), batch["targets"]);
+    return {{.sum = sum(loss_BT * batch["mask"]), .weight = batch.count("mask")}};
+  };
+  recipe->phases = {{.name = "train", .updates = &recipe->last_network(), .loss = loss}};
+  recipe->evaluators = {{.name = "validation", .loss = loss}};
+
+  // The logits of one position: `select` is 1 there and 0 elsewhere, so the head runs on a single row.
+  recipe->sampler = {.inputs = {{"tokens", DType::i32, {T}}, {"select", DType::f32, {1, T}}}, .logits = [&gpt](const Batch& batch) {
+                       return gpt.logits(matmul(batch["select"], gpt.features(batch["tokens"])));
+                     }};
+  recipe->hugging_face_config = hugging_face(config);
+  return recipe;
+}
+
+}  // namespace ringmaster::models
