@@ -65,6 +65,22 @@ Ended mpirun(int ranks, const std::string& arguments, const std::string& flags =
                          geteuid() == 0 ? "--allow-run-as-root" : "", ranks, flags, RINGMASTER_MPI_RING, arguments));
 }
 
+// Ranks that still run. A dead process has no exe link, even before its parent has asked for it.
+int ranks_alive() {
+  int alive = 0;
+  std::error_code gone;
+  for (const auto& process : std::filesystem::directory_iterator("/proc")) {
+    const auto program = std::filesystem::read_symlink(process.path() / "exe", gone);
+    if (!gone && program == RINGMASTER_MPI_RING) alive += 1;
+  }
+  return alive;
+}
+
+void expect_no_orphan() {
+  for (int tries = 0; tries < 1000 && ranks_alive() > 0; ++tries) usleep(30'000);  // a signal takes its time
+  EXPECT_EQ(ranks_alive(), 0);
+}
+
 class MpiRing : public testing::TestWithParam<int> {};
 INSTANTIATE_TEST_SUITE_P(Ranks, MpiRing, testing::Values(1, 2, 3, 4, 5, 7, 8));
 
@@ -111,16 +127,20 @@ TEST(MpiRing, WorksWithoutMpirun) {
   EXPECT_EQ(ended.exit_code, 0) << ended.out;
 }
 
-TEST(MpiRing, AnAbsentRankEndsTheJobWithTheTimeoutsExitCode) {
-  const Ended ended = mpirun(3, "absent");
-  EXPECT_EQ(ended.exit_code, 5) << ended.out;
-  EXPECT_NE(ended.out.find("all_reduce #1 `bucket` on rank "), std::string::npos) << ended.out;
+TEST(MpiRing, AnAbsentOrStoppedRankEndsTheJobWithTheTimeoutsExitCode) {
+  for (const char* how : {"absent", "stopped"}) {
+    const Ended ended = mpirun(3, how);
+    EXPECT_EQ(ended.exit_code, 5) << how << ": " << ended.out;
+    EXPECT_NE(ended.out.find("all_reduce #1 `bucket` on rank "), std::string::npos) << how << ": " << ended.out;
+    expect_no_orphan();
+  }
 }
 
 TEST(MpiRing, AKilledRankEndsTheJob) {
   const Ended ended = mpirun(3, "killed");
   EXPECT_NE(ended.exit_code, 0);
   EXPECT_NE(ended.exit_code, 124) << "mpirun had to be stopped: " << ended.out;
+  expect_no_orphan();
 }
 
 TEST(MpiRing, ADisagreementNamesBothSides) {

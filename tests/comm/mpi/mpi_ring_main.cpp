@@ -3,7 +3,7 @@
 // wrong on stderr and aborts the job with its exit code.
 //   mpi_ring suite SEGMENT_BYTES      every fact of ring_suite.h
 //   mpi_ring count ELEMENTS           one all_reduce of f32 and what it planned to send, by rank; nothing else on the wire
-//   mpi_ring absent|killed|disagree   rank 1 never calls, dies, or calls something else; the timeout is 1 s
+//   mpi_ring absent|stopped|killed|disagree   rank 1 never calls, is stopped, dies, or calls something else; the timeout is 1 s
 #include "../ring_suite.h"
 
 #include <unistd.h>
@@ -42,6 +42,7 @@ void misbehave(Communicator& comm, std::string_view how) {
   if (comm.rank() == 1 && how == "absent") {
     for (;;) pause();  // until mpirun ends it
   }
+  if (comm.rank() == 1 && how == "stopped") raise(SIGSTOP);
   if (comm.rank() == 1 && how == "killed") raise(SIGKILL);
   if (comm.rank() == 1 && how == "disagree") data.resize(99'999);
   all_reduce(comm, vector_of("bucket", std::span(data)));
@@ -80,7 +81,7 @@ int main(int argc, char** argv) {
   const suite::Watchdog watchdog;
   Options options;
   if (mode == "suite") options.segment_bytes = number;
-  if (mode == "absent" || mode == "killed" || mode == "disagree") options.timeout_s = 1.0;
+  if (mode == "absent" || mode == "stopped" || mode == "killed" || mode == "disagree") options.timeout_s = 1.0;
   const auto comm = launched_by_mpi() ? make_mpi(options) : make_single(options);
   return run(*comm, mode, number);
 }
