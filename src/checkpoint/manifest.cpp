@@ -22,7 +22,8 @@ std::string hex(XXH128_hash_t hash) {
 }
 
 std::string checksum(const Manifest& m) {
-  const std::string text = fmt::format("{} {} {}", m.format_version, m.sequence, m.step);
+  std::string text = fmt::format("{} {} {}", m.format_version, m.sequence, m.step);
+  for (const FileRecord& file : m.files) text += fmt::format(" {}", file.block_bytes);
   return xxh3_128_hex(std::as_bytes(std::span(text)));
 }
 
@@ -136,8 +137,9 @@ Manifest parse_manifest(std::string_view text, const std::string& file) {
     }
   }
   if (read.text(root.at("checksum"), "checksum") != checksum(manifest) || manifest.format_version < 1) {
-    throw read.refuse("manifest", fmt::format("format_version {}, sequence {}, step {} do not match the checksum",
-                                              manifest.format_version, manifest.sequence, manifest.step));
+    throw read.refuse(
+        "manifest", fmt::format("format_version {}, sequence {}, step {} or a block_bytes does not match the checksum",
+                                manifest.format_version, manifest.sequence, manifest.step));
   }
   return manifest;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // manifest: what a checkpoint folder holds, block by block. It is written last, so a folder with a manifest was complete; its
-// own `checksum` covers the three numbers that nothing else in the folder contradicts (format_version, sequence, step).
+// own `checksum` covers the numbers that nothing else in the folder contradicts: format_version, sequence, step, block_bytes.
 #pragma once
 #include <cstddef>
 #include <cstdint>

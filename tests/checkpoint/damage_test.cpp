@@ -81,6 +81,7 @@ TEST_F(Damage, FlippedBytesOfTensorFilesNameFileAndTensor) {
 TEST_F(Damage, SwappedBlocksAndAFileOfAnotherCheckpoint) {
   sample_.add(sample_.content().model, "big", DType::f32, {3, 1 << 18});  // three blocks of data and one of header
   sample_.content().step = 2;
+  sample_.content().state["step"] = 2;
   path_ = commit(run_.path(), sample_.content()).path;
   std::string bytes = read_file(path_ / "model.safetensors");
   const std::string good = bytes;

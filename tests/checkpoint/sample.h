@@ -16,7 +16,7 @@
 
 namespace ringmaster::checkpoint {
 
-// Tensors whose bytes count up from `seed`, so that no two blocks are equal.
+// Tensors of one step, whose bytes repeat only after 2^32, so that no two blocks are equal.
 class Sample {
  public:
   explicit Sample(int64_t step = 1) : content_{.step = step} {
@@ -32,10 +32,8 @@ class Sample {
   void add(std::vector<TensorEntry>& list, std::string name, DType dtype, Shape shape) {
     TensorEntry tensor{.name = std::move(name), .dtype = dtype, .shape = shape};
     auto& data = storage_.emplace_back(static_cast<size_t>(tensor.bytes()));
-    for (size_t i = 0; i < data.size(); ++i) {
-      data[i] =
-          static_cast<std::byte>((i * 2654435761U + static_cast<uint64_t>(content_.step) * 97 + storage_.size()) >> 7);
-    }
+    const uint64_t salt = 2654435761U * (2 * static_cast<uint64_t>(content_.step) + 1) + 2 * storage_.size();  // odd
+    for (size_t i = 0; i < data.size(); ++i) { data[i] = static_cast<std::byte>(((i + 1) * salt) >> 24); }
     tensor.data = data.data();
     list.push_back(std::move(tensor));
   }

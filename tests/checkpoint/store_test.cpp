@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstring>
 
 namespace ringmaster::checkpoint {
@@ -90,13 +91,11 @@ TEST(Commit, ShardsAreNamedAndIndexedAsHuggingFaceDoes) {
 
 TEST(Commit, SequenceCountsCommitsWhateverStepAndMtimeSay) {
   const TempFolder run;
-  EXPECT_EQ(latest(run.path()), std::nullopt);
+  EXPECT_FALSE(latest(run.path()));
   EXPECT_EQ(commit_step(run, 20).sequence, 1);
   EXPECT_EQ(commit_step(run, 10).sequence, 2);
-  const auto old = std::filesystem::file_time_type::min();
-  std::filesystem::last_write_time(run / "checkpoint/step-00000010",
-                                   std::filesystem::file_time_type::clock::now() - std::chrono::hours(24 * 365));
-  (void)old;
+  const auto year_ago = std::filesystem::file_time_type::clock::now() - std::chrono::hours(24 * 365);
+  std::filesystem::last_write_time(run / "checkpoint/step-00000010", year_ago);
   EXPECT_EQ(latest(run.path())->step, 10);
   EXPECT_EQ(latest(run.path())->sequence, 2);
 }
