@@ -10,14 +10,18 @@ namespace ringmaster {
 
 enum class DType : uint8_t { f32, bf16, f16, f64, i32, i64, u8, u16 };
 
-int64_t size_of(DType dtype);                                // bytes of one element
-std::string_view name(DType dtype);                          // "f32", "bf16", ...
+int64_t size_of(DType dtype);        // bytes of one element
+std::string_view name(DType dtype);  // "f32", "bf16", ...
 std::optional<DType> dtype_from_name(std::string_view name);
 inline bool is_float(DType d) { return d == DType::f32 || d == DType::bf16 || d == DType::f16 || d == DType::f64; }
 
 // Storage types of 16-bit floats: bits only, no arithmetic.
-struct bf16 { uint16_t bits; };
-struct f16 { uint16_t bits; };
+struct bf16 {
+  uint16_t bits;
+};
+struct f16 {
+  uint16_t bits;
+};
 
 inline float to_float(bf16 x) { return std::bit_cast<float>(static_cast<uint32_t>(x.bits) << 16); }
 inline bf16 to_bf16(float x) {  // nearest even; NaN stays NaN

@@ -20,15 +20,15 @@ int exit_code(ErrorKind kind);
 // Every text field may be empty and every number 0, which means "not applicable" and is null in JSON.
 struct ErrorInfo {
   ErrorKind kind = ErrorKind::internal;
-  std::string message;   // one sentence: what is wrong, with what was found
-  std::string file;      // place
-  int line = 0;          // 1-based
-  int column = 0;        // 1-based
-  std::string key;       // configuration key or flag
+  std::string message;  // one sentence: what is wrong, with what was found
+  std::string file;     // place
+  int line = 0;         // 1-based
+  int column = 0;       // 1-based
+  std::string key;      // configuration key or flag
   std::string found;
   std::string expected;
-  std::string cure;      // what to do
-  std::string excerpt;   // the offending source line, printed with a caret under `column`
+  std::string cure;     // what to do
+  std::string excerpt;  // the offending source line, printed with a caret under `column`
 };
 
 class Error : public std::runtime_error {
@@ -44,15 +44,13 @@ class Error : public std::runtime_error {
 std::string render(const ErrorInfo& info);
 
 // The known name nearest to `word` by edit distance, or "" if none is near enough to suggest.
-template <typename Names>
-std::string nearest(const std::string& word, const Names& names);
+template <typename Names> std::string nearest(const std::string& word, const Names& names);
 int edit_distance(const std::string& a, const std::string& b);
 
 [[noreturn]] void check_failed(const char* condition, const char* file, int line, const std::string& text);
 
 // ---- implementation
-template <typename Names>
-std::string nearest(const std::string& word, const Names& names) {
+template <typename Names> std::string nearest(const std::string& word, const Names& names) {
   std::string best;
   int best_distance = static_cast<int>(word.size()) / 3 + 2;  // further away is noise, not a hint
   for (const auto& candidate : names) {
@@ -68,7 +66,7 @@ std::string nearest(const std::string& word, const Names& names) {
 }  // namespace ringmaster
 
 // An internal invariant: CHECK(a == b, "a is {}", a). Stays on in release builds; throws ErrorKind::internal.
-#define CHECK(condition, ...)                                                                              \
-  do {                                                                                                     \
+#define CHECK(condition, ...)                                                                                 \
+  do {                                                                                                        \
     if (!(condition)) ::ringmaster::check_failed(#condition, __FILE__, __LINE__, ::fmt::format(__VA_ARGS__)); \
   } while (false)

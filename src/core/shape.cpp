@@ -26,7 +26,8 @@ int64_t Shape::elements() const {
 
 std::vector<int64_t> Shape::strides() const {
   std::vector<int64_t> strides(static_cast<size_t>(rank_), 1);
-  for (int i = rank_ - 2; i >= 0; --i) strides[static_cast<size_t>(i)] = strides[static_cast<size_t>(i) + 1] * dim(i + 1);
+  for (int i = rank_ - 2; i >= 0; --i)
+    strides[static_cast<size_t>(i)] = strides[static_cast<size_t>(i) + 1] * dim(i + 1);
   return strides;
 }
 
