@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+// adam: one update of a weight by bias-corrected moments.     Kingma and Ba 2015, arXiv:1412.6980; Loshchilov and Hutter 2019,
+// arXiv:1711.05101 (decoupled weight decay, "AdamW"). The arithmetic follows PyTorch's Adam and AdamW.
+//   g = clip gradient;  decoupled: w = w (1 - lr wd),  else g = g + wd w
+//   m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2,  w = w - lr / (1 - b1^t) m / (sqrt(v) / sqrt(1 - b2^t) + eps)
+//   in  weight, first (m), second (v), gradient: f32, one shape; lr f32[], step f32[] or i32[] (t, 1 at the first update),
+//       clip f32[], commit i32[]     out weight, first, second, over the old ones where those die
+//   commit 0: the outputs are the inputs, bit for bit.   numerics: f32; the scalars of t in f64.
+//   errors: config if shapes or dtypes differ.
+#include "backend/cpu/lanes.h"
+#include "ops/defs.h"
+#include "ops/ops.h"
+#include "ops/optimizer.h"
+
+#include <cmath>
+
+namespace ringmaster::ops {
+namespace {
+
+using backend::for_lanes;
+using backend::Lanes;
+using ir::OpView;
+
+const ir::AttrSpec attrs[] = {{"beta1", 0.9},
+                              {"beta2", 0.95},
+                              {"eps", 1e-8},
+                              {"weight_decay", 0.0},
+                              {"decoupled", true, false, "adamw; false: decay joins the gradient"},
+                              {"lr_factor", 1.0, false, "multiplies lr"}};
+const char* const names[] = {"weight", "first", "second", "gradient", "lr", "step", "clip", "commit"};
+
+std::vector<ir::Type> infer(const OpView& v) { return infer_update(v, 3, names); }
+
+void reference(const OpView& v, std::span<const ir::RefTensor> in, std::span<ir::RefTensor> out,
+               const ir::RunContext&) {
+  const UpdateScalars s = update_scalars(in, 4);
+  const double b1 = v.attrs.number("beta1"), b2 = v.attrs.number("beta2"), decay = v.attrs.number("weight_decay");
+  const double lr = s.lr * v.attrs.number("lr_factor");
+  const bool decoupled = v.attrs.flag("decoupled");
+  for (size_t i = 0; i < out[0].data.size(); ++i) {
+    double w = in[0].data[i], m = in[1].data[i], u = in[2].data[i];
+    if (s.commit) {
+      const double g = s.clip * in[3].data[i] + (decoupled ? 0.0 : decay * w);
+      if (decoupled) w -= lr * decay * w;
+      m = b1 * m + (1.0 - b1) * g;
+      u = b2 * u + (1.0 - b2) * g * g;
+      const double corrected = m / (1.0 - std::pow(b1, s.step));
+      w -= lr * corrected / (std::sqrt(u / (1.0 - std::pow(b2, s.step))) + v.attrs.number("eps"));
+    }
+    out[0].data[i] = w;
+    out[1].data[i] = m;
+    out[2].data[i] = u;
+  }
+}
+
+// What one update multiplies by; the same for every element.
+struct Factors {
+  Lanes clip, keep_weight, decay, b1, rest1, b2, rest2, root_correction, eps, rate;
+};
+
+struct Options {
+  double b1, b2, eps, decay, lr_factor;
+  bool decoupled;
+};
+
+Factors factors(const Options& o, const UpdateScalars& s) {
+  const auto f = [](double x) { return Lanes(static_cast<float>(x)); };
+  const double lr = s.lr * o.lr_factor;
+  return {.clip = f(s.clip),
+          .keep_weight = f(o.decoupled ? 1.0 - lr * o.decay : 1.0),
+          .decay = f(o.decoupled ? 0.0 : o.decay),
+          .b1 = f(o.b1),
+          .rest1 = f(1.0 - o.b1),
+          .b2 = f(o.b2),
+          .rest2 = f(1.0 - o.b2),
+          .root_correction = f(std::sqrt(1.0 - std::pow(o.b2, s.step))),
+          .eps = f(o.eps),
+          .rate = f(lr / (1.0 - std::pow(o.b1, s.step)))};
+}
+
+void update(const ir::KernelArgs& a, const Factors& f, int64_t begin, int64_t count) {
+  const float *w_in = a.input<float>(0) + begin, *m_in = a.input<float>(1) + begin, *v_in = a.input<float>(2) + begin;
+  const float* gradient = a.input<float>(3) + begin;
+  float *w_out = a.output<float>(0) + begin, *m_out = a.output<float>(1) + begin, *v_out = a.output<float>(2) + begin;
+  for_lanes(count, [&](int64_t i, int64_t n) {
+    const Lanes w = backend::load(w_in + i, n);
+    const Lanes g = fma(f.decay, w, f.clip * backend::load(gradient + i, n));
+    const Lanes m = fma(f.b1, backend::load(m_in + i, n), f.rest1 * g);
+    const Lanes v = fma(f.b2, backend::load(v_in + i, n), f.rest2 * g * g);
+    const Lanes denominator = sqrt(v) / f.root_correction + f.eps;
+    backend::store(w_out + i, w * f.keep_weight - f.rate * (m / denominator), n);
+    backend::store(m_out + i, m, n);
+    backend::store(v_out + i, v, n);
+  });
+}
+
+std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
+  const Options options{.b1 = v.attrs.number("beta1"),
+                        .b2 = v.attrs.number("beta2"),
+                        .eps = v.attrs.number("eps"),
+                        .decay = v.attrs.number("weight_decay"),
+                        .lr_factor = v.attrs.number("lr_factor"),
+                        .decoupled = v.attrs.flag("decoupled")};
+  const int64_t n = v.in[0].shape.elements();
+  return ir::make_kernel([=, step = v.in[5].dtype](const ir::KernelArgs& a) {
+    const UpdateScalars s = update_scalars(a, 4, step);
+    const Factors f = factors(options, s);
+    for_blocks(n, threads, [&](int64_t begin, int64_t count) {
+      if (s.commit) {
+        update(a, f, begin, count);
+      } else {
+        keep_states(a, 3, begin, count);
+      }
+    });
+  });
+}
+
+std::vector<ir::Sample> samples() {
+  return update_samples(
+      3, 2, {{}, {{"weight_decay", 0.1}}, {{"weight_decay", 0.1}, {"decoupled", false}, {"lr_factor", 0.5}}});
+}
+
+}  // namespace
+
+const OpDef adam_op{.name = "adam",
+                    .doc = "weight, first, second, gradient, lr, step, clip, commit -> weight, first, second",
+                    .attrs = attrs,
+                    .min_inputs = 8,
+                    .max_inputs = 8,
+                    .infer = infer,
+                    .reference = reference,
+                    .cpu = cpu,
+                    .samples = samples,
+                    .traits = {.cast = ir::CastClass::f32, .in_place = true, .differentiable = false}};
+
+Adam adam(Tensor weight, Tensor gradient, Tensor first, Tensor second, Tensor lr, Tensor step, Tensor clip,
+          Tensor commit, const AdamOptions& o) {
+  const Tensor in[] = {weight, first, second, gradient, lr, step, clip, commit};
+  const auto out = weight.builder().emit(adam_op, in,
+                                         {{"beta1", o.beta1},
+                                          {"beta2", o.beta2},
+                                          {"eps", o.eps},
+                                          {"weight_decay", o.weight_decay},
+                                          {"decoupled", o.decoupled},
+                                          {"lr_factor", o.lr_factor}});
+  return {out[0], out[1], out[2]};
+}
+
+}  // namespace ringmaster::ops

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+// gelu: y = x/2 (1 + t), t = tanh(u), u = sqrt(2/pi) (x + 0.044715 x^3).     Hendrycks and Gimpel 2016, arXiv:1606.08415
+//   gelu_grad: dx = dy ((1 + t)/2 + x/2 (1 - t^2) sqrt(2/pi) (1 + 3 * 0.044715 x^2))
+//   in  x: f32, bf16 or f16, any shape (gelu_grad: dy, x)     out like x
+//   numerics: oneDNN's, in f32, rounded once.   errors: config if dy is not like x.
+#include "backend/cpu/dnnl.h"
+#include "ops/defs.h"
+#include "ops/element.h"
+#include "ops/ops.h"
+#include "ops/samples.h"
+
+#include <cmath>
+
+namespace ringmaster::ops {
+namespace {
+
+using ir::OpView;
+
+constexpr double root = 0.79788456080286535588;  // sqrt(2 / pi)
+constexpr double cubic = 0.044715;
+
+std::vector<ir::Type> infer(const OpView& v) {
+  require_float(v.in[0], "x");
+  return {v.in[0]};
+}
+std::vector<ir::Type> infer_grad(const OpView& v) {
+  require_float(v.in[1], "x");
+  if (!(v.in[0] == v.in[1])) {
+    throw Error({.kind = ErrorKind::config,
+                 .message = "dy is " + str(v.in[0]) + ", x is " + str(v.in[1]) + "; both must be alike"});
+  }
+  return {v.in[1]};
+}
+
+std::vector<Tensor> grad(const ir::GradView& v) {
+  return {v.in[0].builder().emit1(gelu_grad_op, {v.d_out[0], v.in[0]})};
+}
+
+Tensor inner(Tensor x) { return tanh(root * (x + cubic * (x * square(x)))); }
+
+std::vector<Tensor> decompose(const ir::Attrs&, std::span<const Tensor> in) {
+  const Tensor x = in[0];
+  return {0.5 * (x * (inner(x) + 1.0))};
+}
+
+std::vector<Tensor> decompose_grad(const ir::Attrs&, std::span<const Tensor> in) {
+  const Tensor dy = in[0], x = in[1], t = inner(x);
+  const Tensor du = root * ((3.0 * cubic) * square(x) + 1.0);
+  return {dy * (0.5 * (t + 1.0) + 0.5 * (x * ((-1.0 * square(t) + 1.0) * du)))};
+}
+
+void reference(const OpView&, std::span<const ir::RefTensor> in, std::span<ir::RefTensor> out, const ir::RunContext&) {
+  for (size_t i = 0; i < out[0].data.size(); ++i) {
+    const double x = in[0].data[i];
+    out[0].data[i] = 0.5 * x * (1.0 + std::tanh(root * (x + cubic * x * x * x)));
+  }
+}
+
+void reference_grad(const OpView&, std::span<const ir::RefTensor> in, std::span<ir::RefTensor> out,
+                    const ir::RunContext&) {
+  for (size_t i = 0; i < out[0].data.size(); ++i) {
+    const double x = in[1].data[i], t = std::tanh(root * (x + cubic * x * x * x));
+    out[0].data[i] = in[0].data[i] * (0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * root * (1.0 + 3.0 * cubic * x * x));
+  }
+}
+
+backend::RowsSpec elements(backend::RowsSpec::Kind kind, const ir::Type& type) {
+  return {.kind = kind, .rows = type.shape.elements(), .width = 1, .dtype = type.dtype};
+}
+
+std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
+  auto gelu = std::make_unique<backend::Rows>(elements(backend::RowsSpec::gelu, v.in[0]), threads);
+  const int64_t scratch = gelu->scratch_bytes();
+  return ir::make_kernel(
+      [gelu = std::move(gelu)](const ir::KernelArgs& a) { gelu->run({a.in[0]}, {a.out[0]}, a.scratch); }, scratch);
+}
+
+std::unique_ptr<ir::Kernel> cpu_grad(const OpView& v, int threads) {
+  auto gelu = std::make_unique<backend::Rows>(elements(backend::RowsSpec::gelu_grad, v.in[0]), threads);
+  const int64_t scratch = gelu->scratch_bytes();
+  return ir::make_kernel(
+      [gelu = std::move(gelu)](const ir::KernelArgs& a) {
+        gelu->run({a.in[0], a.in[1]}, {a.out[0]}, a.scratch);
+      },
+      scratch);
+}
+
+std::vector<ir::Sample> samples_of(size_t inputs) {
+  std::vector<ir::Sample> list;
+  const ir::Fill wide{.kind = ir::Fill::uniform, .low = -6.0, .high = 6.0};
+  for (const Shape& shape : {Shape{}, Shape{1}, Shape{3, 5, 7}, Shape{17, 33}, Shape{0, 4}})
+    list.push_back({.in = std::vector<ir::Type>(inputs, f32(shape)), .fill = std::vector<ir::Fill>(inputs, wide)});
+  for (const Shape& shape : {Shape{4, 256, 3072}, Shape{4, 128, 768}, Shape{3, 64, 512}})
+    list.push_back({.in = std::vector<ir::Type>(inputs, f32(shape)), .shipped = true});
+  return with_16_bit(std::move(list));
+}
+
+}  // namespace
+
+const OpDef gelu_op{.name = "gelu",
+                    .doc = "x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))",
+                    .min_inputs = 1,
+                    .max_inputs = 1,
+                    .infer = infer,
+                    .grad = grad,
+                    .decompose = decompose,
+                    .reference = reference,
+                    .cpu = cpu,
+                    .samples = [] { return samples_of(1); },
+                    .traits = {.elementwise = true, .in_place = true}};
+
+const OpDef gelu_grad_op{.name = "gelu_grad",
+                         .doc = "dy, x -> dx of gelu",
+                         .min_inputs = 2,
+                         .max_inputs = 2,
+                         .infer = infer_grad,
+                         .decompose = decompose_grad,
+                         .reference = reference_grad,
+                         .cpu = cpu_grad,
+                         .samples = [] { return samples_of(2); },
+                         .traits = {.elementwise = true, .in_place = true}};
+
+Tensor gelu(Tensor x) { return x.builder().emit1(gelu_op, {x}); }
+
+}  // namespace ringmaster::ops

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+// matmul: c_MN = a_MK b_KN (+ bias_N), over equal leading dims, or with one b_KN for all of them (a layer's weight).
+//   in  a [..,M,K], or [..,K,M] with transpose_a; b [..,K,N] or [K,N], or [..,N,K] with transpose_b; bias [N], optional
+//   out c [..,M,N]. f32, bf16 or f16, one for all.
+//   grad: da = dc b^T, db = a^T dc (a shared b: one GEMM over all rows), dbias = sum of dc over all rows
+//   numerics: f32 sums in an order fixed by the shapes; 16-bit data is rounded once.   backend/cpu/dnnl.h says how.
+//   errors: config if the inner or leading dims, dtypes or the bias do not fit.
+#include "backend/cpu/dnnl.h"
+#include "ops/defs.h"
+#include "ops/element.h"
+#include "ops/ops.h"
+#include "ops/samples.h"
+
+namespace ringmaster::ops {
+namespace {
+
+using ir::OpView;
+using ir::Type;
+
+const ir::AttrSpec attrs[] = {{"transpose_a", false}, {"transpose_b", false}};
+
+// The problem behind a node: `batch` products, or one over all rows where b is shared.
+backend::MatmulSpec problem(const OpView& v) {
+  const Shape &a = v.in[0].shape, &b = v.in[1].shape;
+  backend::MatmulSpec spec{.transpose_a = v.attrs.flag("transpose_a"),
+                           .transpose_b = v.attrs.flag("transpose_b"),
+                           .dtype = v.in[0].dtype,
+                           .bias = v.in.size() == 3};
+  spec.m = a.dim(spec.transpose_a ? -1 : -2);
+  spec.k = a.dim(spec.transpose_a ? -2 : -1);
+  spec.n = b.dim(spec.transpose_b ? -2 : -1);
+  int64_t& repeats = b.rank() == 2 ? spec.m : spec.batch;
+  for (int d = 0; d < a.rank() - 2; ++d) repeats *= a[d];
+  return spec;
+}
+
+[[noreturn]] void refuse(const OpView& v, const std::string& why) {
+  throw Error({.kind = ErrorKind::config, .message = "a is " + str(v.in[0]) + ", b is " + str(v.in[1]) + "; " + why});
+}
+
+std::vector<Type> infer(const OpView& v) {
+  const Type &a = v.in[0], &b = v.in[1];
+  require_float(a, "a");
+  if (a.dtype != b.dtype) refuse(v, "the dtypes differ; cast one of them");
+  const int rank = a.shape.rank();
+  if (rank < 2 || b.shape.rank() < 2) refuse(v, "both need two dims or more");
+  const bool ta = v.attrs.flag("transpose_a"), tb = v.attrs.flag("transpose_b");
+  const int64_t k = a.shape.dim(ta ? -2 : -1), b_k = b.shape.dim(tb ? -1 : -2), b_n = b.shape.dim(tb ? -2 : -1);
+  if (k != b_k) refuse(v, fmt::format("inner dims {} and {} differ{}", k, b_k, k == b_n ? "; transpose b?" : ""));
+  if (k == 0) refuse(v, "the inner dim is 0");
+  Shape c = a.shape;
+  c.set(-2, a.shape.dim(ta ? -1 : -2));
+  c.set(-1, b_n);
+  if (b.shape.rank() == 2) {
+    if (ta && rank > 2) refuse(v, "a transposed a takes no shared b; give both the same leading dims");
+  } else {
+    bool equal = b.shape.rank() == rank;
+    for (int d = 0; equal && d < rank - 2; ++d) equal = a.shape[d] == b.shape[d];
+    if (!equal) refuse(v, "the leading dims differ; b has the same ones or none");
+  }
+  if (v.in.size() == 3 && !(v.in[2] == Type{a.dtype, {b_n}})) {
+    refuse(v, "bias is " + str(v.in[2]) + ", expected " + str(Type{a.dtype, {b_n}}));
+  }
+  return {{a.dtype, c}};
+}
+
+std::vector<Tensor> grad(const ir::GradView& v) {
+  Tensor a = v.in[0], b = v.in[1], dc = v.d_out[0];
+  const bool ta = v.attrs.flag("transpose_a"), tb = v.attrs.flag("transpose_b");
+  std::vector<Tensor> d(v.in.size());
+  if (v.needed[0]) {
+    d[0] = ta ? matmul(b, dc, {.transpose_a = tb, .transpose_b = true}) : matmul(dc, b, {.transpose_b = !tb});
+  }
+  if (v.in.size() == 3 && v.needed[2]) {
+    std::vector<int64_t> leading;
+    for (int i = 0; i < dc.shape().rank() - 1; ++i) leading.push_back(i);
+    d[2] = sum(dc, leading, false);
+  }
+  if (v.needed[1]) {
+    if (b.shape().rank() == 2 && a.shape().rank() > 2) {  // never transposed: rows are contiguous
+      a = reshape(a, {-1, a.dim(-1)});
+      dc = reshape(dc, {-1, dc.dim(-1)});
+    }
+    d[1] = tb ? matmul(dc, a, {.transpose_a = true, .transpose_b = ta}) : matmul(a, dc, {.transpose_a = !ta});
+  }
+  return d;
+}
+
+void reference(const OpView& v, std::span<const ir::RefTensor> in, std::span<ir::RefTensor> out,
+               const ir::RunContext&) {
+  const bool ta = v.attrs.flag("transpose_a"), tb = v.attrs.flag("transpose_b");
+  const Shape& c = v.out[0].shape;
+  const int64_t m = c.dim(-2), n = c.dim(-1), k = v.in[0].shape.dim(ta ? -2 : -1);
+  const int64_t batch = m * n == 0 ? 0 : c.elements() / (m * n);
+  const int64_t step_b = v.in[1].shape.rank() == 2 ? 0 : k * n;
+  for (int64_t s = 0; s < batch; ++s)
+    for (int64_t i = 0; i < m; ++i)
+      for (int64_t j = 0; j < n; ++j) {
+        double total = in.size() == 3 ? in[2].data[static_cast<size_t>(j)] : 0.0;
+        for (int64_t p = 0; p < k; ++p) {
+          const int64_t at_a = s * m * k + (ta ? p * m + i : i * k + p),
+                        at_b = s * step_b + (tb ? j * k + p : p * n + j);
+          total += in[0].data[static_cast<size_t>(at_a)] * in[1].data[static_cast<size_t>(at_b)];
+        }
+        out[0].data[static_cast<size_t>((s * m + i) * n + j)] = total;
+      }
+}
+
+std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
+  auto matmul = std::make_unique<backend::Matmul>(problem(v), threads);
+  const int64_t scratch = matmul->scratch_bytes();
+  const bool bias = v.in.size() == 3;
+  return ir::make_kernel(
+      [matmul = std::move(matmul), bias](const ir::KernelArgs& a) {
+        matmul->run(a.in[0], a.in[1], bias ? a.in[2] : nullptr, a.out[0], a.scratch);
+      },
+      scratch);
+}
+
+int64_t gemm_flops(const OpView& v) {
+  const backend::MatmulSpec s = problem(v);
+  return 2 * s.batch * s.m * s.n * s.k;
+}
+
+std::vector<ir::Sample> samples() {
+  const ir::Attrs ta{{"transpose_a", true}}, tb{{"transpose_b", true}};
+  const ir::Attrs both{{"transpose_a", true}, {"transpose_b", true}};
+  std::vector<ir::Sample> list{
+      {.in = {f32({1, 1}), f32({1, 1})}},
+      {.in = {f32({3, 5}), f32({5, 7}), f32({7})}},
+      {.in = {f32({17, 33}), f32({33, 9})}},
+      {.in = {f32({33, 17}), f32({33, 9})}, .attrs = ta},
+      {.in = {f32({17, 33}), f32({9, 33}), f32({9})}, .attrs = tb},
+      {.in = {f32({33, 17}), f32({9, 33})}, .attrs = both},
+      {.in = {f32({2, 3, 5}), f32({5, 4}), f32({4})}},
+      {.in = {f32({2, 3, 5}), f32({4, 5})}, .attrs = tb},
+      {.in = {f32({2, 3, 4, 5}), f32({2, 3, 5, 6})}},
+      {.in = {f32({2, 2, 5, 4}), f32({2, 2, 5, 3})}, .attrs = ta},
+      {.in = {f32({2, 2, 4, 5}), f32({2, 2, 3, 5})}, .attrs = tb},
+      {.in = {f32({2, 5, 4}), f32({2, 3, 5})}, .attrs = both},
+      {.in = {f32({0, 5}), f32({5, 3})}},
+      {.in = {f32({300, 40}), f32({40, 530}), f32({530})}},  // several tasks, with tails both ways
+  };
+  const auto shipped = [&](std::initializer_list<Type> in, const ir::Attrs& with = {}) {
+    list.push_back({.in = in, .attrs = with, .shipped = true});
+  };
+  struct Model {
+    int64_t grain, tokens, width, heads, vocabulary;
+  };
+  for (const Model& s : {Model{4, 256, 768, 12, 50304}, Model{4, 128, 192, 6, 256}, Model{3, 64, 128, 4, 256}}) {
+    const int64_t rows = s.grain * s.tokens, c = s.width, head = c / s.heads, vocabulary = s.vocabulary;
+    const Type square = f32({s.grain, s.heads, s.tokens, s.tokens}), narrow = f32({s.grain, s.heads, s.tokens, head});
+    for (const int64_t n : {3 * c, c, 4 * c}) {
+      shipped({f32({s.grain, s.tokens, c}), f32({c, n}), f32({n})});
+      shipped({f32({s.grain, s.tokens, n}), f32({c, n})}, tb);
+      shipped({f32({rows, c}), f32({rows, n})}, ta);
+    }
+    shipped({f32({s.grain, s.tokens, 4 * c}), f32({4 * c, c}), f32({c})});
+    shipped({f32({rows, 4 * c}), f32({rows, c})}, ta);
+    shipped({f32({s.grain, s.tokens, c}), f32({vocabulary, c})}, tb);
+    shipped({f32({s.grain, s.tokens, vocabulary}), f32({vocabulary, c})});
+    shipped({f32({rows, vocabulary}), f32({rows, c})}, ta);
+    shipped({narrow, narrow}, tb);
+    shipped({square, narrow});
+    shipped({square, narrow}, ta);
+  }
+  return with_16_bit(std::move(list));
+}
+
+}  // namespace
+
+const OpDef matmul_op{.name = "matmul",
+                      .doc = "a [..,M,K] b [..,K,N] or [K,N] (+ bias [N]) -> [..,M,N]",
+                      .attrs = attrs,
+                      .min_inputs = 2,
+                      .max_inputs = 3,
+                      .infer = infer,
+                      .grad = grad,
+                      .reference = reference,
+                      .cpu = cpu,
+                      .gemm_flops = gemm_flops,
+                      .samples = samples,
+                      .traits = {.cast = ir::CastClass::low_precision, .cost = ir::CostClass::compute}};
+
+Tensor matmul(Tensor a, Tensor b, MatmulOptions options) {
+  return a.builder().emit1(matmul_op, {a, b},
+                           {{"transpose_a", options.transpose_a}, {"transpose_b", options.transpose_b}});
+}
+
+Tensor linear(Tensor x, Tensor weight, Tensor bias) {
+  return bias.valid() ? x.builder().emit1(matmul_op, {x, weight, bias}) : x.builder().emit1(matmul_op, {x, weight});
+}
+
+}  // namespace ringmaster::ops

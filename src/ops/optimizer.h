@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// optimizer: what the optimizer ops share: their runtime scalars (lr, step, clip, commit) behind `tensors` tensors of one shape.
+#pragma once
+#include "core/error.h"
+#include "ops/element.h"
+#include "ops/samples.h"
+
+namespace ringmaster::ops {
+
+// Elements a task of an update takes: fits L2 with all its tensors.
+inline constexpr int64_t update_block = 16384;
+
+// The first `states` inputs are the old values of the outputs; then the gradient; then lr, step, clip, commit.
+inline std::vector<ir::Type> infer_update(const ir::OpView& v, size_t states, const char* const* names) {
+  const ir::Type weight = v.in[0];
+  const auto require = [&](size_t i, bool ok, const std::string& expected) {
+    if (ok) return;
+    throw Error(
+        {.kind = ErrorKind::config, .message = fmt::format("{} is {}", names[i], str(v.in[i])), .expected = expected});
+  };
+  require(0, weight.dtype == DType::f32, "f32");
+  for (size_t i = 1; i <= states; ++i) require(i, v.in[i] == weight, str(weight) + " like the weight");
+  const size_t lr = states + 1, step = lr + 1, clip = lr + 2, commit = lr + 3;
+  require(lr, v.in[lr] == f32({}), "f32[]");
+  require(step, v.in[step] == f32({}) || v.in[step] == i32({}), "f32[] or i32[]");
+  require(clip, v.in[clip] == f32({}), "f32[]");
+  require(commit, v.in[commit] == i32({}), "i32[]");
+  return std::vector<ir::Type>(states, weight);
+}
+
+struct UpdateScalars {
+  double lr, step, clip;
+  bool commit;
+};
+
+inline UpdateScalars update_scalars(const ir::KernelArgs& a, int first, DType step) {
+  return {.lr = *a.input<float>(first),
+          .step = step == DType::i32 ? static_cast<double>(*a.input<int32_t>(first + 1))
+                                     : static_cast<double>(*a.input<float>(first + 1)),
+          .clip = *a.input<float>(first + 2),
+          .commit = *a.input<int32_t>(first + 3) != 0};
+}
+
+inline UpdateScalars update_scalars(std::span<const ir::RefTensor> in, size_t first) {
+  return {.lr = in[first].data[0],
+          .step = in[first + 1].data[0],
+          .clip = in[first + 2].data[0],
+          .commit = in[first + 3].data[0] != 0.0};
+}
+
+// Where a step is not committed the states stay: nothing to do in place, a copy elsewhere.
+inline void keep_states(const ir::KernelArgs& a, int states, int64_t begin, int64_t count) {
+  for (int i = 0; i < states; ++i) {
+    const float* from = a.input<float>(i) + begin;
+    if (from != a.output<float>(i) + begin) std::copy(from, from + count, a.output<float>(i) + begin);
+  }
+}
+
+// block(begin, count) for pieces of 0..n-1, in any order, on the threads.
+template <typename Block> void for_blocks(int64_t n, int threads, const Block& block) {
+#pragma omp parallel for num_threads(threads_for(n, threads)) schedule(static)
+  for (int64_t begin = 0; begin < n; begin += update_block) block(begin, std::min(update_block, n - begin));
+}
+
+// Cases of an optimizer op: `variants` of attributes over a few shapes, with step 1, later steps, and steps not committed.
+inline std::vector<ir::Sample> update_samples(size_t states, size_t second_moment,
+                                              const std::vector<ir::Attrs>& variants) {
+  const auto exactly = [](double x) { return ir::Fill{.kind = ir::Fill::uniform, .low = x, .high = x}; };
+  const auto integer = [](double below) { return ir::Fill{.kind = ir::Fill::ids, .low = 0.0, .high = below}; };
+  const ir::Fill positive{.kind = ir::Fill::positive};
+  std::vector<ir::Sample> list;
+  const auto add = [&](const Shape& shape, const ir::Attrs& attrs, bool first_step, bool shipped) {
+    ir::Sample s{.in = std::vector<ir::Type>(states + 1, f32(shape)),
+                 .attrs = attrs,
+                 .fill = std::vector<ir::Fill>(states + 1),
+                 .shipped = shipped};
+    if (second_moment != 0) s.fill[second_moment] = positive;
+    s.in.insert(s.in.end(), {f32({}), f32({}), f32({}), i32({})});
+    s.fill.insert(s.fill.end(), {exactly(0.01), exactly(first_step ? 1.0 : 7.0), exactly(0.5), integer(2.0)});
+    list.push_back(std::move(s));
+  };
+  for (const ir::Attrs& attrs : variants) {
+    for (const Shape& shape : {Shape{}, Shape{1}, Shape{17, 33}, Shape{0, 3}}) add(shape, attrs, false, false);
+    add({3, 5, 7}, attrs, true, false);
+    for (int i = 0; i < 4; ++i) add({70000}, attrs, false, false);  // more than one block; commit drawn 0 and 1
+    add({768, 3072}, attrs, false, true);
+  }
+  return list;
+}
+
+}  // namespace ringmaster::ops

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// sgd: one update of a weight with momentum.     Sutskever et al. 2013, in the form of PyTorch's SGD
+//   g = clip gradient + wd w;  velocity = g at the first update (t = 1), else momentum velocity + g
+//   w = w - lr (nesterov: g + momentum velocity, else velocity)
+//   in  weight, velocity, gradient: f32, one shape; lr f32[], step f32[] or i32[] (t), clip f32[], commit i32[]
+//   out weight, velocity, over the old ones where those die     commit 0: the outputs are the inputs, bit for bit
+//   numerics: f32.   errors: config if shapes or dtypes differ.
+#include "backend/cpu/lanes.h"
+#include "ops/defs.h"
+#include "ops/ops.h"
+#include "ops/optimizer.h"
+
+namespace ringmaster::ops {
+namespace {
+
+using backend::for_lanes;
+using backend::Lanes;
+using ir::OpView;
+
+const ir::AttrSpec attrs[] = {
+    {"momentum", 0.0}, {"weight_decay", 0.0}, {"lr_factor", 1.0, false, "multiplies lr"}, {"nesterov", false}};
+const char* const names[] = {"weight", "velocity", "gradient", "lr", "step", "clip", "commit"};
+
+std::vector<ir::Type> infer(const OpView& v) { return infer_update(v, 2, names); }
+
+void reference(const OpView& v, std::span<const ir::RefTensor> in, std::span<ir::RefTensor> out,
+               const ir::RunContext&) {
+  const UpdateScalars s = update_scalars(in, 3);
+  const double momentum = v.attrs.number("momentum"), lr = s.lr * v.attrs.number("lr_factor");
+  for (size_t i = 0; i < out[0].data.size(); ++i) {
+    double w = in[0].data[i], velocity = in[1].data[i];
+    if (s.commit) {
+      const double g = s.clip * in[2].data[i] + v.attrs.number("weight_decay") * w;
+      velocity = s.step <= 1.0 ? g : momentum * velocity + g;
+      w -= lr * (v.attrs.flag("nesterov") ? g + momentum * velocity : velocity);
+    }
+    out[0].data[i] = w;
+    out[1].data[i] = velocity;
+  }
+}
+
+struct Factors {
+  Lanes clip, decay, carry, ahead_g, ahead_velocity, lr;
+};
+
+void update(const ir::KernelArgs& a, const Factors& f, int64_t begin, int64_t count) {
+  const float *w_in = a.input<float>(0) + begin, *velocity_in = a.input<float>(1) + begin,
+              *gradient = a.input<float>(2) + begin;
+  float *w_out = a.output<float>(0) + begin, *velocity_out = a.output<float>(1) + begin;
+  for_lanes(count, [&](int64_t i, int64_t n) {
+    const Lanes w = backend::load(w_in + i, n);
+    const Lanes g = fma(f.decay, w, f.clip * backend::load(gradient + i, n));
+    const Lanes velocity = fma(f.carry, backend::load(velocity_in + i, n), g);
+    backend::store(w_out + i, w - f.lr * fma(f.ahead_velocity, velocity, f.ahead_g * g), n);
+    backend::store(velocity_out + i, velocity, n);
+  });
+}
+
+std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
+  const double momentum = v.attrs.number("momentum"), decay = v.attrs.number("weight_decay"),
+               factor = v.attrs.number("lr_factor");
+  const bool nesterov = v.attrs.flag("nesterov");
+  const int64_t n = v.in[0].shape.elements();
+  return ir::make_kernel([=, step = v.in[4].dtype](const ir::KernelArgs& a) {
+    const UpdateScalars s = update_scalars(a, 3, step);
+    const auto f = [](double x) { return Lanes(static_cast<float>(x)); };
+    const Factors factors{.clip = f(s.clip),
+                          .decay = f(decay),
+                          .carry = f(s.step <= 1.0 ? 0.0 : momentum),
+                          .ahead_g = f(nesterov ? 1.0 : 0.0),
+                          .ahead_velocity = f(nesterov ? momentum : 1.0),
+                          .lr = f(s.lr * factor)};
+    for_blocks(n, threads, [&](int64_t begin, int64_t count) {
+      if (s.commit) {
+        update(a, factors, begin, count);
+      } else {
+        keep_states(a, 2, begin, count);
+      }
+    });
+  });
+}
+
+std::vector<ir::Sample> samples() {
+  return update_samples(
+      2, 0,
+      {{}, {{"momentum", 0.9}}, {{"momentum", 0.9}, {"weight_decay", 0.1}, {"nesterov", true}, {"lr_factor", 0.5}}});
+}
+
+}  // namespace
+
+const OpDef sgd_op{.name = "sgd",
+                   .doc = "weight, velocity, gradient, lr, step, clip, commit -> weight, velocity",
+                   .attrs = attrs,
+                   .min_inputs = 7,
+                   .max_inputs = 7,
+                   .infer = infer,
+                   .reference = reference,
+                   .cpu = cpu,
+                   .samples = samples,
+                   .traits = {.cast = ir::CastClass::f32, .in_place = true, .differentiable = false}};
+
+Sgd sgd(Tensor weight, Tensor gradient, Tensor velocity, Tensor lr, Tensor step, Tensor clip, Tensor commit,
+        const SgdOptions& o) {
+  const Tensor in[] = {weight, velocity, gradient, lr, step, clip, commit};
+  const auto out = weight.builder().emit(sgd_op, in,
+                                         {{"momentum", o.momentum},
+                                          {"weight_decay", o.weight_decay},
+                                          {"lr_factor", o.lr_factor},
+                                          {"nesterov", o.nesterov}});
+  return {out[0], out[1]};
+}
+
+}  // namespace ringmaster::ops
