@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// bench_step: training steps on seeded random token ids, timed in process. No data, no files.
+#pragma once
+#include "comm/comm.h"
+#include "config/load.h"
+#include "train/session.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace ringmaster::train {
+
+// One row of the profile over the timed steps, slowest first.
+struct InstructionRow {
+  std::string op, scope;
+  double seconds = 0;  // a step
+  int64_t flops = 0;   // GEMM, a step
+  int64_t bytes = 0;   // read and written, a step
+  double share = 0;    // of the time in all instructions
+};
+
+class BenchStep {
+ public:
+  // Compiles, initialises the weights and runs `warmup` steps. All ranks of `comm` construct and call together. Blocks.
+  BenchStep(const config::Resolved& resolved, comm::Communicator& comm, int64_t warmup = 3);
+
+  // Seconds of each of `steps` steps, rank 0's clock, all ranks entering together.
+  std::vector<double> run(int64_t steps);
+  int64_t tokens_per_step() const;
+  const Session& session() const { return *session_; }
+  std::vector<InstructionRow> instructions() const;  // of this rank
+
+ private:
+  void step();
+
+  config::Config config_;
+  comm::Communicator& comm_;
+  std::unique_ptr<Session> session_;
+  std::vector<std::string> weights_;  // scalars that count batch entries
+  int64_t step_ = 0;
+  int64_t timed_steps_ = 0;
+};
+
+}  // namespace ringmaster::train

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// plan_report: what a run will hold and send, out of its compiled programs alone: no MPI, no data, no arena.
+#pragma once
+#include "config/load.h"
+#include "ir/placement.h"
+
+#include <nlohmann/json_fwd.hpp>
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace ringmaster::train {
+
+struct PlanOptions {
+  int ranks = 1;
+  int threads = 0;  // a rank; 0: launch.threads_per_rank, and if that is auto, what this machine gives `ranks` ranks
+  int64_t memory_bytes = 0;  // --memory, for each rank; 0: the limit of this machine
+};
+
+struct RankPlan {
+  int rank = 0;
+  int64_t grains = 0;
+  int64_t peak_bytes = 0;                          // of the highest program
+  std::map<ir::Category, int64_t> by_category;     // of that program; adds up to peak_bytes
+  int64_t wire_bytes_sent = 0, messages_sent = 0;  // a step
+  int64_t gemm_flops = 0;                          // a step
+};
+
+struct PlanReport {
+  std::string name;  // of the config
+  int ranks = 1, threads = 1;
+  std::string isa, plan_hash;
+  int64_t parameters = 0;
+  int64_t flops_per_step = 0;  // GEMM, all ranks
+  std::vector<RankPlan> per_rank;
+  struct Tensor {
+    std::string name;
+    int64_t bytes = 0;
+  };
+  struct Peak {
+    std::string instruction, scope;
+    std::vector<Tensor> tensors;  // that live at the instruction where most bytes do, largest first
+  } peak;
+  int64_t memory_limit = 0;   // a rank; 0: unlimited
+  std::string memory_source;  // flag | cgroup | rlimit | ram
+  bool fits = true;
+};
+
+// Throws Error as check() does for the configuration.
+PlanReport plan(const config::Resolved& resolved, const PlanOptions& options);
+nlohmann::json to_json(const PlanReport& report);  // schema ringmaster.plan/1
+std::string to_text(const PlanReport& report);     // for a terminal; UTF-8 unless the locale is not
+
+}  // namespace ringmaster::train

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// session: everything that is compiled for one rank. Programs are the part without memory (plan and --dump-graph need no more);
+// a Session adds the arena and the executors bound to it.
+#pragma once
+#include "comm/comm.h"
+#include "config/config.h"
+#include "exec/arena.h"
+#include "exec/executor.h"
+#include "models/recipe.h"
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace ringmaster::train {
+
+struct ProgramOptions {
+  bool train = false, validation = false, sampler = false;  // which programs
+  int rank = 0, ranks = 1;
+  int threads = 1;
+  int64_t segment_bytes = comm::Options{}.segment_bytes;
+  std::string dump_graph;  // folder; empty: nowhere
+  std::vector<std::string> disabled_passes;
+  std::function<void(const std::string&)> log;  // one line a pass; may be empty
+};
+
+// A program ready to be bound to an arena.
+struct Compiled {
+  ir::Graph graph;
+  exec::Prepared prepared;
+  ir::Placement placement;
+};
+
+struct Programs {
+  std::unique_ptr<models::Recipe> recipe;
+  std::vector<ir::State> states;  // of the run, in arena order: weights, then what optimizers keep
+  ir::StateLayout layout;
+  int64_t num_grains = 1;
+  exec::Deal deal;                 // of this rank
+  std::vector<Compiled> compiled;  // train, validation, sampler, as asked for
+
+  const Compiled* find(std::string_view name) const;  // null if it was not asked for
+  int64_t peak_bytes() const;                         // of the highest program
+  std::string hash() const;                           // over the printed graphs and all offsets
+};
+// Throws Error: unknown recipe, passes that do not exist, shapes that do not fit.
+Programs compile(const config::Config& config, const ProgramOptions& options);
+// The recipe by name; an unknown one is an Error (config) with the nearest.
+std::unique_ptr<models::Recipe> make_recipe(const config::Config& config);
+
+struct SessionOptions {
+  ProgramOptions programs;  // rank and ranks are taken from the communicator
+  bool profile = false;
+  std::function<void(ir::Placement&)> adjust = {};  // for tests: spoils the plan after it is made
+};
+
+class Session {
+ public:
+  // Compiles, checks that the machine grants the arena (Error memory, before any page is touched), allocates and paints it.
+  // `comm` must outlive the session. Blocks; talks to no other rank.
+  Session(const config::Config& config, comm::Communicator& comm, const SessionOptions& options);
+
+  const Programs& programs() const { return programs_; }
+  const models::Recipe& recipe() const { return *programs_.recipe; }
+  exec::Executor& executor(std::string_view program);  // CHECKs that it was asked for
+  const std::vector<std::unique_ptr<exec::Executor>>& executors() const { return executors_; }
+  const exec::Arena& arena() const { return *arena_; }
+  int threads() const { return threads_; }
+
+  void* state(const std::string& name) const;  // in the arena, dense row-major
+  void initialise(uint64_t seed);              // weights by their initialisers, everything else 0
+
+  int64_t planned_peak_bytes() const;  // of the programs that have run
+  int64_t measured_peak_bytes() const { return arena_->touched_bytes(); }
+
+ private:
+  Programs programs_;
+  int threads_ = 1;
+  std::unique_ptr<exec::Arena> arena_;
+  std::vector<std::unique_ptr<exec::Executor>> executors_;
+};
+
+}  // namespace ringmaster::train
