@@ -30,8 +30,8 @@ constexpr Range fraction{.low = 0, .high = 1, .open_high = true};
 constexpr Range positive{.low = 0, .open_low = true};
 constexpr Range not_negative{.low = 0};
 constexpr Range at_least_1{.low = 1};
-constexpr double many = 1 << 24;        // no real model or batch is larger, and products of two of them fit 64 bits
-constexpr double far_away = 1LL << 53;  // steps: exact as a double
+constexpr double many = 1 << 24;   // no real model or batch is larger, and products of two of them fit 64 bits
+constexpr double far_away = 1e12;  // steps: thirty thousand years at one a second
 
 const Condition is_sgd{"optimizer.name is sgd", [](const Config& c) { return c.optimizer.name == "sgd"; }};
 const Condition is_adam{"optimizer.name is adam or adamw", [](const Config& c) { return c.optimizer.name != "sgd"; }};
