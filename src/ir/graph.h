@@ -5,6 +5,7 @@
 // A value of a `for grain` region is seen outside only if its op is a grain exit (grain_sum, grain_gather).
 #pragma once
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -87,7 +88,7 @@ class Graph {
 
  private:
   std::string name_;
-  std::vector<Value> values_;
+  std::deque<Value> values_;  // not a vector: Tensor::type() hands out references while nodes are added
   std::vector<Node> nodes_;
   std::vector<Region> regions_;
   std::vector<State> states_;
