@@ -71,6 +71,7 @@ const OpDef broadcast_to_op{.name = "broadcast_to",
                             .grad = grad,
                             .reference = reference,
                             .cpu = cpu,
+                            .identity = identity_if_same_type,
                             .samples = samples};
 
 Tensor broadcast_to(Tensor x, const Shape& shape) {

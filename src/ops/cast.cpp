@@ -114,6 +114,7 @@ const OpDef cast_op{.name = "cast",
                     .grad = grad,
                     .reference = reference,
                     .cpu = cpu,
+                    .identity = identity_if_same_type,
                     .samples = samples,
                     .traits = {.elementwise = true, .in_place = true}};
 

@@ -15,4 +15,9 @@ extern const ir::OpDef add_op, sub_op, mul_op, div_op, scale_op, shift_op, exp_o
     embedding_op, embedding_grad_op, one_hot_op, cross_entropy_op, cross_entropy_grad_op, global_norm_op, decision_op,
     clip_factor_op, adam_op, sgd_op;
 
+// `identity` of ops that change nothing but the type: output 0 is input 0 where the types agree.
+inline std::optional<int> identity_if_same_type(const ir::OpView& v) {
+  return v.in[0] == v.out[0] ? std::optional<int>(0) : std::nullopt;
+}
+
 }  // namespace ringmaster::ops

@@ -60,21 +60,6 @@ std::vector<Type> infer_grad(const OpView& v) {
   return {v.in[1]};
 }
 
-std::vector<Tensor> grad(const ir::GradView& v) {
-  // mean and rstd are ours: nobody differentiates them
-  const Tensor dy = v.d_out[0], x = v.in[0], gain = v.in[1], mean = v.out[1], rstd = v.out[2];
-  std::vector<Tensor> d(3);
-  if (!dy.valid()) return d;
-  if (v.needed[0]) d[0] = x.builder().emit1(layer_norm_grad_op, {dy, x, mean, rstd, gain});
-  if (v.needed[1] || v.needed[2]) {
-    const Tensor in[] = {dy, x, mean, rstd};
-    const auto params = x.builder().emit(layer_norm_grad_params_op, in);
-    d[1] = params[0];
-    d[2] = params[1];
-  }
-  return d;
-}
-
 Tensor keep(Tensor statistic) {
   Shape shape = statistic.shape();
   shape.push_back(1);
@@ -82,6 +67,29 @@ Tensor keep(Tensor statistic) {
 }
 Tensor wide(Tensor x) { return x.dtype() == DType::f32 ? x : cast(x, DType::f32); }
 Tensor like(Tensor x, Tensor original) { return original.dtype() == DType::f32 ? x : cast(x, original.dtype()); }
+
+void add_to(Tensor& total, Tensor term) { total = total.valid() ? total + term : term; }
+
+std::vector<Tensor> grad(const ir::GradView& v) {
+  const Tensor dy = v.d_out[0], x = v.in[0], gain = v.in[1], mean = v.out[1], rstd = v.out[2];
+  std::vector<Tensor> d(3);
+  if (dy.valid() && v.needed[0]) d[0] = x.builder().emit1(layer_norm_grad_op, {dy, x, mean, rstd, gain});
+  if (dy.valid() && (v.needed[1] || v.needed[2])) {
+    const Tensor in[] = {dy, x, mean, rstd};
+    const auto params = x.builder().emit(layer_norm_grad_params_op, in);
+    d[1] = params[0];
+    d[2] = params[1];
+  }
+  if (!v.needed[0]) return d;
+  // who uses the statistics themselves: d mean = dx / C, d rstd = -rstd^2 z dx / C
+  const double share = 1.0 / static_cast<double>(x.dim(-1));
+  if (v.d_out[1].valid()) add_to(d[0], like(broadcast_to(share * keep(v.d_out[1]), x.shape()), x));
+  if (v.d_out[2].valid()) {
+    const Tensor z = (wide(x) - keep(mean)) * keep(rstd);
+    add_to(d[0], like(-share * (z * (keep(v.d_out[2]) * square(keep(rstd)))), x));
+  }
+  return d;
+}
 
 std::vector<Tensor> decompose(const ir::Attrs& a, std::span<const Tensor> in) {
   const Tensor x = wide(in[0]);

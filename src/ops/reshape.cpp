@@ -68,6 +68,7 @@ const OpDef reshape_op{.name = "reshape",
                        .reference = reference,
                        .cpu = copy_cpu,
                        .view = [](const ir::OpView&, int) { return std::optional<int64_t>(0); },
+                       .identity = identity_if_same_type,
                        .samples = samples,
                        .traits = {.cost = ir::CostClass::free, .in_place = true}};
 

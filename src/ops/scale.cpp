@@ -35,6 +35,10 @@ const OpDef scale_op{.name = "scale",
                      .grad = grad,
                      .reference = reference,
                      .cpu = cpu,
+                     .identity =
+                         [](const ir::OpView& v) {
+                           return v.attrs.number("factor") == 1.0 ? std::optional<int>(0) : std::nullopt;
+                         },
                      .samples =
                          [] {
                            return unary_samples({{"factor", 0.7}});

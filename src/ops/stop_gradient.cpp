@@ -25,6 +25,7 @@ const OpDef stop_gradient_op{
     .reference = reference,
     .cpu = copy_cpu,
     .view = [](const ir::OpView&, int) { return std::optional<int64_t>(0); },
+    .identity = identity_if_same_type,
     .samples =
         [] {
           return with_16_bit({{.in = {f32({})}}, {.in = {f32({3, 5, 7})}}, {.in = {f32({0})}}});

@@ -150,6 +150,11 @@ std::vector<ir::Sample> samples() {
   return list;
 }
 
+std::optional<int> identity(const ir::OpView& v) {
+  const auto& order = v.attrs.ints("order");
+  return std::is_sorted(order.begin(), order.end()) ? std::optional<int>(0) : std::nullopt;
+}
+
 }  // namespace
 
 const OpDef transpose_op{.name = "transpose",
@@ -161,6 +166,7 @@ const OpDef transpose_op{.name = "transpose",
                          .grad = grad,
                          .reference = reference,
                          .cpu = cpu,
+                         .identity = identity,
                          .samples = samples};
 
 Tensor transpose(Tensor x, std::vector<int64_t> order) {

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include "core/philox.h"
+#include "tests/passes/pass_test_util.h"
+
+namespace ringmaster::passes {
+namespace {
+
+struct Placed {
+  ir::Graph graph;
+  ir::StateLayout states;
+  ir::Placement placement;
+};
+
+Placed placed(const std::string& text, int64_t local_grains = 1) {
+  Placed p{graph_of(text), {}, {}};
+  p.states = ir::lay_out(p.graph.states());
+  p.placement = place(p.graph, {.local_grains = local_grains, .states = &p.states});
+  return p;
+}
+
+// The value that output `name` of the program shows.
+const ir::Place& place_of(const Placed& p, const std::string& output) {
+  for (const ir::Region& region : p.graph.regions())
+    for (const ir::NodeId id : region.nodes)
+      if (p.graph.node(id).op->traits.role == ir::Role::output && p.graph.node(id).attrs.text("name") == output)
+        return p.placement.values[static_cast<size_t>(p.graph.node(id).inputs[0])];
+  throw std::runtime_error("no output " + output);
+}
+
+// No two buffers alive at the same time may overlap; every buffer lies below the peak.
+void expect_sound(const ir::Placement& placement, int64_t floor) {
+  int64_t top = floor;
+  for (size_t i = 0; i < placement.buffers.size(); ++i) {
+    const ir::Buffer& a = placement.buffers[i];
+    EXPECT_EQ(a.offset % ir::arena_alignment, 0);
+    EXPECT_GE(a.offset, floor);
+    top = std::max(top, a.offset + a.bytes);
+    for (size_t k = i + 1; k < placement.buffers.size(); ++k) {
+      const ir::Buffer& b = placement.buffers[k];
+      const bool together = a.first <= b.last && b.first <= a.last;
+      const bool apart = a.offset + a.bytes <= b.offset || b.offset + b.bytes <= a.offset;
+      EXPECT_TRUE(!together || apart) << "buffers " << i << " and " << k;
+    }
+  }
+  EXPECT_EQ(placement.peak_bytes, top);
+}
+
+TEST(Place, DyingInputIsOverwrittenInAChain) {
+  const Placed p = placed(R"(program p
+step
+  %x f32[1024] = input() name="x" shape=[1024]
+  %a f32[1024] = exp(%x)
+  %b f32[1024] = scale(%a) factor=2.0
+  %c f32[1024] = scale(%b) factor=3.0
+  output(%c) name="y"
+)");
+  expect_sound(p.placement, 0);
+  EXPECT_EQ(p.placement.peak_bytes, 2 * 4096);  // the batch and one buffer
+}
+
+TEST(Place, InputThatIsReadAgainIsNotOverwritten) {
+  const Placed p = placed(R"(program p
+step
+  %x f32[1024] = input() name="x" shape=[1024]
+  %a f32[1024] = exp(%x)
+  %b f32[1024] = scale(%a) factor=2.0
+  %c f32[1024] = add(%b, %a)
+  output(%c) name="y"
+  output(%a) name="a"
+)");
+  expect_sound(p.placement, 0);
+  EXPECT_NE(place_of(p, "y").offset, place_of(p, "a").offset);
+}
+
+TEST(Place, ViewsShareTheirSourcesMemory) {
+  const Placed p = placed(R"(program p
+step
+  %x f32[2,8] = input() name="x" shape=[2,8]
+  %e f32[2,8] = exp(%x)
+  %r f32[4,4] = reshape(%e) shape=[4,4]
+  %a f32[1,4], %b f32[3,4] = split(%r) dim=0 sizes=[1,3]
+  output(%e) name="e"
+  output(%b) name="b"
+)");
+  expect_sound(p.placement, 0);
+  EXPECT_EQ(place_of(p, "b").offset, place_of(p, "e").offset + 16);
+}
+
+TEST(Place, BinaryOpDoesNotOverwriteABufferItStillReadsThroughAView) {
+  const Placed p = placed(R"(program p
+step
+  %x f32[4,4] = input() name="x" shape=[4,4]
+  %e f32[4,4] = exp(%x)
+  %a f32[1,4], %b f32[3,4] = split(%e) dim=0 sizes=[1,3]
+  %s f32[4,4] = mul(%e, %a)
+  output(%s) name="s"
+)");
+  expect_sound(p.placement, 0);
+  const auto& buffers = p.placement.buffers;
+  EXPECT_EQ(buffers.size(), 3U);  // the batch, e, and the product of its own
+}
+
+TEST(Place, LoopBodyKeepsWhatItReadsFromOutside) {
+  const Placed p = placed(R"(program p
+step
+  %c f32[64] = full() value=2.0 shape=[64]
+  %d f32[64] = exp(%c)
+for grain
+  %x f32[64] = input() name="x" shape=[64]
+  %a f32[64] = mul(%x, %d)
+  %b f32[64] = exp(%a)
+  %g f32[64] = grain_sum(%b)
+step
+  output(%g) name="g"
+)",
+                          3);
+  expect_sound(p.placement, 0);
+  int64_t batches = 0;
+  for (const ir::Buffer& b : p.placement.buffers) batches += b.category == ir::Category::batches ? b.bytes : 0;
+  EXPECT_EQ(batches, 256 * 3);  // of three grains
+}
+
+TEST(Place, BucketLiesInOnePiece) {
+  const Placed p = placed(R"(program p
+for grain
+  %x f32[5] = input() name="x" shape=[5]
+  %y f32[33] = input() name="y" shape=[33]
+  %g f32[5] = grain_sum(%x)
+  %h f32[33] = grain_sum(%y)
+step
+  %r f32[5], %s f32[33] = all_reduce(%g, %h) bucket=0
+  output(%r) name="r"
+  output(%s) name="s"
+)");
+  expect_sound(p.placement, 0);
+  EXPECT_EQ(place_of(p, "s").offset, place_of(p, "r").offset + 64);
+}
+
+TEST(Place, RankWithoutGrainsStoresOnlyWhatLeavesThem) {
+  const Placed p = placed(R"(program p
+for grain
+  %x f32[1000] = input() name="x" shape=[1000]
+  %e f32[1000] = exp(%x)
+  %g f32[1000] = grain_sum(%e)
+step
+  output(%g) name="g"
+)",
+                          0);
+  EXPECT_EQ(p.placement.peak_bytes, ir::align_up(4000));
+}
+
+TEST(Place, RandomChainsAreSound) {
+  const RandomStream random({.seed = 7});
+  for (uint64_t trial = 0; trial < 200; ++trial) {
+    std::string text = "program p\nstep\n  %v0 f32[16] = input() name=\"x\" shape=[16]\n";
+    const char* const unary[] = {"exp", "tanh", "sqrt", "stop_gradient"};
+    const uint64_t length = 3 + random.words(trial, 0)[0] % 20;
+    for (uint64_t i = 1; i <= length; ++i) {
+      const auto words = random.words(trial, i);
+      const uint64_t a = words[0] % i, b = words[1] % i;
+      text += words[2] % 2 == 0 ? fmt::format("  %v{} f32[16] = {}(%v{})\n", i, unary[words[3] % 4], a)
+                                : fmt::format("  %v{} f32[16] = add(%v{}, %v{})\n", i, a, b);
+    }
+    text += fmt::format("  output(%v{}) name=\"y\"\n", length);
+    expect_sound(placed(text).placement, 0);
+  }
+}
+
+}  // namespace
+}  // namespace ringmaster::passes
