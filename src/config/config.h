@@ -14,9 +14,9 @@ struct Model {
   std::string recipe = "language_model";
   int64_t layers = 4;
   int64_t heads = 4;
-  int64_t width = 128;        // channels; a multiple of heads
+  int64_t width = 128;  // channels; a multiple of heads
   int64_t vocab_size = 256;
-  double dropout = 0.0;       // probability, [0, 1)
+  double dropout = 0.0;  // probability, [0, 1)
   bool tied_embeddings = true;
   bool operator==(const Model&) const = default;
 };
@@ -24,80 +24,80 @@ struct Model {
 struct Training {
   int64_t steps = 1000;
   uint64_t seed = 1234;
-  int64_t seq_len = 128;            // tokens; the context
-  int64_t global_batch_size = 8;    // samples a step
-  int64_t grain_size = 0;           // samples; 0 until resolve() fills it: a pure function of the batch
-  double max_norm = 1.0;            // global gradient norm; 0 = no clipping
+  int64_t seq_len = 128;          // tokens; the context
+  int64_t global_batch_size = 8;  // samples a step
+  int64_t grain_size = 0;         // samples; 0 until resolve() fills it: a pure function of the batch
+  double max_norm = 1.0;          // global gradient norm; 0 = no clipping
   bool operator==(const Training&) const = default;
 };
 
 struct OptimizerGroup {
-  std::string match;                // regular expression (ECMAScript) over parameter names; the first match wins
+  std::string match;  // regular expression (ECMAScript) over parameter names; the first match wins
   double lr_factor = 1.0;
   std::optional<double> weight_decay;
   bool operator==(const OptimizerGroup&) const = default;
 };
 
 struct Optimizer {
-  std::string name = "adamw";       // sgd | adam | adamw
+  std::string name = "adamw";  // sgd | adam | adamw
   double lr = 3e-4;
   double beta1 = 0.9;
   double beta2 = 0.95;
   double eps = 1e-8;
-  double weight_decay = 0.1;        // decoupled for adamw, L2 for sgd and adam; tensors of 2 or more dims
-  double momentum = 0.9;            // sgd
-  bool nesterov = false;            // sgd
+  double weight_decay = 0.1;  // decoupled for adamw, L2 for sgd and adam; tensors of 2 or more dims
+  double momentum = 0.9;      // sgd
+  bool nesterov = false;      // sgd
   std::vector<OptimizerGroup> groups;
   bool operator==(const Optimizer&) const = default;
 };
 
 struct LrScheduler {
-  int64_t warmup_steps = 0;         // may exceed training.steps
+  int64_t warmup_steps = 0;             // may exceed training.steps
   std::string decay_type = "constant";  // constant | linear | cosine
-  double min_lr_factor = 0.0;       // of optimizer.lr, reached at training.steps
+  double min_lr_factor = 0.0;           // of optimizer.lr, reached at training.steps
   bool operator==(const LrScheduler&) const = default;
 };
 
 struct Data {
-  std::string source = "file";      // file
-  std::vector<std::string> path;    // file, list or glob, each relative to the working directory
-  std::string format = "auto";      // auto | text | uint16
-  std::string tokenizer = "byte";   // byte
-  std::string validation_path;      // empty: split off `path`
+  std::string source = "file";     // file
+  std::vector<std::string> path;   // file, list or glob, each relative to the working directory
+  std::string format = "auto";     // auto | text | uint16
+  std::string tokenizer = "byte";  // byte
+  std::string validation_path;     // empty: split off `path`
   double validation_fraction = 0.1;
   bool operator==(const Data&) const = default;
 };
 
 struct Validation {
-  int64_t interval = 0;             // steps; 0 = only after the last step
+  int64_t interval = 0;  // steps; 0 = only after the last step
   bool operator==(const Validation&) const = default;
 };
 
 struct Checkpoint {
-  int64_t interval = 0;             // steps; 0 = only after the last step
+  int64_t interval = 0;  // steps; 0 = only after the last step
   int64_t keep_latest_k = 2;
   bool operator==(const Checkpoint&) const = default;
 };
 
 struct Metrics {
-  int64_t log_freq = 1;             // steps between lines of the human log
+  int64_t log_freq = 1;  // steps between lines of the human log
   bool operator==(const Metrics&) const = default;
 };
 
 struct Comm {
-  double timeout_s = 300.0;         // a collective that makes no progress for this long ends the run (exit 5)
-  int64_t segment_bytes = 262144;   // ring messages
+  double timeout_s = 300.0;        // a collective that makes no progress for this long ends the run (exit 5)
+  int64_t segment_bytes = 262144;  // ring messages
   bool operator==(const Comm&) const = default;
 };
 
 struct Launch {
   int64_t ranks = 1;
-  int64_t threads_per_rank = 0;     // 0 = auto: max(1, allowed cores of the node / its ranks)
+  int64_t threads_per_rank = 0;  // 0 = auto: max(1, allowed cores of the node / its ranks)
   bool operator==(const Launch&) const = default;
 };
 
 struct Output {
-  std::string dir;                  // default runs/<config stem>
+  std::string dir;  // default runs/<config stem>
   bool operator==(const Output&) const = default;
 };
 

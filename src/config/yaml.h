@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // yaml: a strict subset of YAML as a tree with positions. Refused: several documents, directives, anchors, aliases,
-// merge keys, tags, blocks of text and empty values. Duplicate keys are kept: the reader of the tree refuses them, because it knows
-// their names.
+// merge keys, tags, blocks of text and empty values. Duplicate keys are kept: the reader of the tree refuses them,
+// because it knows their names.
 #pragma once
 #include <string>
 #include <vector>

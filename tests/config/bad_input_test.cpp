@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bad configurations: each is refused with its place, what was found, what was expected and a cure, and creates nothing.
+// Bad configurations: each is refused with its place, what was found and expected and a cure, and creates nothing.
 #include <sys/stat.h>
 #include <unistd.h>
 

@@ -27,6 +27,7 @@ class TempFolder {
   const std::filesystem::path& path() const { return path_; }
   std::string write(const std::string& name, const std::string& text) const {
     const auto file = path_ / name;
+    std::filesystem::remove(file);  // file systems flush a file that is truncated and rewritten
     std::ofstream(file, std::ios::binary) << text;
     return file.string();
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The schema covers the structs, what is shown reads back to the same configuration, and the hash sees what decides numbers.
+// The schema covers the structs, what is shown reads back to the same configuration, the hash sees what it should.
 #include "config/show.h"
 
 #include <algorithm>
