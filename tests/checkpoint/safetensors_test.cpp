@@ -49,6 +49,7 @@ TEST(Safetensors, RoundTripsEveryDtypeScalarsAndEmptyTensors) {
     ASSERT_NE(found, nullptr) << tensor.name;
     EXPECT_EQ(found->dtype, tensor.dtype);
     EXPECT_EQ(found->shape, tensor.shape);
+    if (tensor.bytes() == 0) continue;
     EXPECT_EQ(std::memcmp(found->data, tensor.data, static_cast<size_t>(tensor.bytes())), 0) << tensor.name;
   }
   EXPECT_EQ(file.find("absent"), nullptr);
