@@ -2,6 +2,7 @@
 # setup: what launcher/quickstart, tests/run and .ci/run share: finding and installing packages, and building. Sourced, from
 # the root of the checkout. It needs bash and what a bare Debian has: no git, no python, awk may be mawk.
 
+export PATH  # in an empty environment bash has one of its own, which cmake needs to find its modules
 prefix_deps=
 
 # fail TEXT [LINE...]: the error on stderr, each further line indented, exit 2
