@@ -17,6 +17,7 @@ namespace ringmaster::checkpoint {
 namespace {
 
 constexpr const char* marker_name = "ringmaster.run";
+constexpr const char* cure_for_held = "wait for that run or stop it, or give another folder with --run-dir";
 constexpr size_t marker_bytes = 512;  // one sector, padded with spaces: rewriting it in place is never torn nor shorter
 
 Error refuse(const Path& folder, std::string message, std::string cure) {
@@ -85,12 +86,21 @@ RunFolder RunFolder::claim(const Path& folder, std::string_view version) {
   }
   if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) throw errno_error("cannot lock", marker, ErrorKind::config);
-    throw refuse(folder, fmt::format("is held by a live run: {}", holder(marker)),
-                 "wait for that run or stop it, or give another folder with --run-dir");
+    throw refuse(folder, fmt::format("is held by a live run: {}", holder(marker)), cure_for_held);
   }
   write_marker(fd, marker, version);
   sync_folder(folder);
   return run;
+}
+
+void RunFolder::check(const Path& folder) {
+  check_ours_or_empty(folder);
+  const Path marker = folder / marker_name;
+  const int fd = ::open(marker.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0) return;  // there is none yet, or claim() will say what is wrong with it
+  const RunFolder probe(folder, fd);
+  if (::flock(fd, LOCK_SH | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
+  throw refuse(folder, fmt::format("is held by a live run: {}", holder(marker)), cure_for_held);
 }
 
 RunFolder::RunFolder(RunFolder&& other) noexcept : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)) {}

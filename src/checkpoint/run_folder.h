@@ -13,6 +13,8 @@ class RunFolder {
   // Creates the folder if need be, marks it and takes the lock; does not block. Errors (config, nothing written): the path is
   // no folder, it holds files but no marker of ours, or a live run holds it (its pid and host are named).
   static RunFolder claim(const Path& folder, std::string_view version);
+  // Throws what claim() would refuse now; creates and changes nothing.
+  static void check(const Path& folder);
   RunFolder(RunFolder&& other) noexcept;
   RunFolder& operator=(RunFolder&& other) noexcept;
   ~RunFolder();  // releases the lock; the marker stays

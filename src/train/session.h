@@ -42,7 +42,8 @@ struct Programs {
 
   const Compiled* find(std::string_view name) const;  // null if it was not asked for
   int64_t peak_bytes() const;                         // of the highest program
-  std::string hash() const;                           // over the printed graphs and all offsets
+  std::string graph_hash() const;                     // over the printed graphs; the same on every rank
+  std::string hash() const;                           // and over the layout of this rank
 };
 // Throws Error: unknown recipe, passes that do not exist, shapes that do not fit.
 Programs compile(const config::Config& config, const ProgramOptions& options);

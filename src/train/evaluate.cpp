@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/evaluate.h"
+
+#include "train/machine.h"
+#include "train/saved.h"
+#include "train/validate.h"
+
+#include <optional>
+
+namespace ringmaster::train {
+
+nlohmann::json to_json(const Evaluation& e) {
+  return {{"schema", "ringmaster.eval/1"},
+          {"step", e.step},
+          {"validation_loss", e.validation_loss},
+          {"validation_tokens", e.validation_tokens},
+          {"params_hash", e.params_hash}};
+}
+
+Evaluation evaluate(const EvaluateOptions& options, comm::Communicator& comm) {
+  Wire wire(comm);
+  std::optional<checkpoint::Loaded> loaded;
+  std::optional<Session> session;
+  std::optional<data::ValidationWindows> windows;
+  config::Config c;
+  wire.agree("eval", [&] {
+    loaded.emplace(checkpoint::open(locate(options.from)));
+    const config::Resolved resolved = saved_config(*loaded, options.sets);
+    c = resolved.config;
+    data::Split split;
+    if (options.data.empty()) {
+      config::require_data(resolved);
+      split = data::open_dataset(c.data).validation;
+    } else {
+      split = data::open_whole({.path = {options.data}, .format = c.data.format, .key = "--data"});
+    }
+    windows.emplace(split, c.training.seq_len);
+    if (wire.is_root()) data::scan(split, c.model.vocab_size);
+    session.emplace(
+        c, comm,
+        SessionOptions{.programs = {.validation = true,
+                                    .threads = threads_per_rank(c.launch.threads_per_rank, comm.node_size())}});
+    restore(*session, *loaded);
+  });
+  exec::Executor& evaluator = session->executor(session->recipe().evaluators.front().name);
+  return {.step = loaded->found().step,
+          .validation_loss = validation_loss(evaluator, *windows, wire, c.training.grain_size),
+          .validation_tokens = windows->num_targets(),
+          .params_hash = loaded->params_hash()};
+}
+
+}  // namespace ringmaster::train

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// loop: the steps of a run: feed, count, run, decide, record, and now and then validate and save. All ranks run it in step; only
+// rank 0 writes files and speaks.
+#pragma once
+#include "data/evaluation.h"
+#include "data/sampler.h"
+#include "train/summary.h"
+#include "train/terminal.h"
+#include "train/wire.h"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace ringmaster::train {
+
+struct LoopParts {
+  const config::Resolved& resolved;
+  int attempt = 1;
+  Wire& wire;
+  Session& session;
+  const data::Dataset& dataset;
+  Terminal& terminal;
+  MetricsFile* metrics = nullptr;  // rank 0 only
+  Progress& progress;              // where to go on from, and what has happened
+};
+
+class Loop {
+ public:
+  // Throws Error (data) if the data does not hold a batch.
+  explicit Loop(const LoopParts& parts);
+
+  // Blocks until the last step, a stop signal on any rank (saved), or a step that must not be committed (diverged).
+  End run();
+
+  const std::string& phase() const { return phase_; }  // load, data, train, validation, checkpoint: for failure reports
+  const std::string& divergence() const { return divergence_; }
+  const std::string& checkpoint_path() const { return checkpoint_path_; }  // the last one of this attempt; rank 0
+  Curve curve() const;                                                     // rank 0
+  RankNumbers numbers() const;                                             // of this rank, so far
+  const ir::Node* current() const;  // the instruction under way; null between runs
+
+ private:
+  enum class Outcome : uint8_t { committed, stop, diverged };
+  struct Clock {  // seconds of the parts of a step
+    double data = 0, compute = 0, comm = 0, total = 0;
+  };
+  Outcome step();
+  bool prepare_step(Clock& clock);
+  void record_step(const Clock& clock);
+  void validate();
+  void save();
+  std::optional<double> baseline();
+
+  LoopParts p_;
+  const config::Config& config_;
+  exec::Executor& program_;
+  exec::Executor& evaluator_;
+  data::Sampler sampler_;
+  data::ValidationWindows windows_;
+  std::vector<std::string> weights_;  // batch tensors whose entries are counted
+  std::vector<int64_t> counts_;       // one a weight, then the wish to stop
+  double loss_ = 0, grad_norm_ = 0;
+  int64_t step_wire_bytes_ = 0;  // of all ranks
+  int64_t gemm_flops_ = 0, faults_ = 0;
+  int64_t saved_step_ = -1;
+  std::string phase_ = "load", divergence_, checkpoint_path_;
+  std::optional<std::optional<double>> baseline_;
+};
+
+}  // namespace ringmaster::train

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/machine.h"
+
+#include "core/error.h"
+
+#include <cpuid.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <fstream>
+#include <limits>
+#include <optional>
+#include <sstream>
+#include <vector>
+
+namespace ringmaster::train {
+namespace {
+
+// The number behind "Key:" in a file of /proc that is written in KiB, in bytes; 0 if it is not there.
+int64_t proc_kib(const char* path, const std::string& key) {
+  std::ifstream in(path);
+  for (std::string line; std::getline(in, line);) {
+    if (line.starts_with(key + ":")) return std::strtoll(line.c_str() + key.size() + 1, nullptr, 10) * 1024;
+  }
+  return 0;
+}
+
+std::optional<int64_t> number_in(const std::string& path) {
+  std::ifstream in(path);
+  int64_t value = 0;
+  if (in >> value && value >= 0) return value;
+  return std::nullopt;  // absent, or "max"
+}
+
+// The least limit from a control group up to the root of its hierarchy.
+int64_t group_limit(const std::string& mount, std::string group, const char* file) {
+  constexpr int64_t unlimited = int64_t{1} << 60;  // v1 says "no limit" by a number near 2^63
+  int64_t least = 0;
+  for (;;) {
+    const auto limit = number_in(mount + group + "/" + file);
+    if (limit && *limit < unlimited && (least == 0 || *limit < least)) least = *limit;
+    if (group.empty()) return least;
+    group.erase(group.rfind('/'));
+  }
+}
+
+int64_t cgroup_limit() {
+  std::ifstream in("/proc/self/cgroup");
+  int64_t least = 0;
+  for (std::string line; std::getline(in, line);) {  // hierarchy:controllers:path
+    const size_t first = line.find(':'), second = line.find(':', first + 1);
+    if (first == std::string::npos || second == std::string::npos) continue;
+    const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
+    std::string group = line.substr(second + 1);
+    if (group == "/" || !group.starts_with('/')) group.clear();
+    int64_t limit = 0;
+    if (controllers == ",,") limit = group_limit("/sys/fs/cgroup", group, "memory.max");
+    if (controllers.find(",memory,") != std::string::npos) {
+      limit = group_limit("/sys/fs/cgroup/memory", group, "memory.limit_in_bytes");
+    }
+    if (limit > 0 && (least == 0 || limit < least)) least = limit;
+  }
+  return least;
+}
+
+struct Leaf {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+};
+Leaf cpuid(unsigned leaf, unsigned sub) {
+  Leaf out;
+  if (__get_cpuid_count(leaf, sub, &out.a, &out.b, &out.c, &out.d) == 0) return {};
+  return out;
+}
+bool bit(unsigned word, int index) { return ((word >> index) & 1U) != 0; }
+
+// Which register files the system saves (XCR0), without which an instruction set is of no use.
+uint64_t saved_registers() {
+  if (!bit(cpuid(1, 0).c, 27)) return 0;  // OSXSAVE
+  uint32_t low = 0, high = 0;
+  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return (uint64_t{high} << 32) | low;
+}
+
+}  // namespace
+
+std::string cpu_name() {
+  std::ifstream in("/proc/cpuinfo");
+  for (std::string line; std::getline(in, line);) {
+    if (!line.starts_with("model name")) continue;
+    const size_t begin = line.find_first_not_of(" \t", line.find(':') + 1);
+    return begin == std::string::npos ? "" : line.substr(begin);
+  }
+  return "";
+}
+
+// Bits: Intel SDM volume 2A, CPUID leaves 1 and 7.
+std::string isa() {
+  const Leaf one = cpuid(1, 0), seven = cpuid(7, 0), seven_one = cpuid(7, 1);
+  const uint64_t saved = saved_registers();
+  const bool avx2 = (saved & 0x6U) == 0x6U && bit(one.c, 12) && bit(seven.b, 5);  // FMA, AVX2
+  const bool avx512 = avx2 && (saved & 0xE0U) == 0xE0U && bit(seven.b, 16) && bit(seven.b, 17) && bit(seven.b, 30) &&
+                      bit(seven.b, 31);  // F, DQ, BW, VL
+  const bool bf16 = avx512 && bit(seven_one.a, 5);
+  const bool amx = bf16 && (saved & 0x60000U) == 0x60000U && bit(seven.d, 24) && bit(seven.d, 22);  // TILE, BF16
+  return amx ? "amx" : bf16 ? "avx512_bf16" : avx512 ? "avx512" : avx2 ? "avx2" : "";
+}
+
+std::string host_name() {
+  std::array<char, 256> host{};
+  ::gethostname(host.data(), host.size() - 1);
+  return host.data();
+}
+
+int allowed_cores() {
+  for (size_t cores = 1024; cores <= (size_t{1} << 20); cores *= 2) {  // the kernel refuses a mask that is too small
+    const size_t bytes = CPU_ALLOC_SIZE(cores);
+    std::vector<std::byte> mask(bytes);
+    auto* set = reinterpret_cast<cpu_set_t*>(mask.data());
+    if (::sched_getaffinity(0, bytes, set) == 0) return std::max(1, CPU_COUNT_S(bytes, set));
+  }
+  return 1;
+}
+
+int threads_per_rank(int64_t configured, int node_ranks) {
+  return configured > 0 ? static_cast<int>(configured) : std::max(1, allowed_cores() / node_ranks);
+}
+
+MemoryLimit memory_limit(int node_ranks) {
+  MemoryLimit limit;
+  const auto take = [&](int64_t bytes, const char* source, bool per_process) {
+    const int64_t share = per_process ? bytes : bytes / node_ranks;
+    if (bytes > 0 && (limit.bytes == 0 || share < limit.bytes)) limit = {share, source, per_process};
+  };
+  take(proc_kib("/proc/meminfo", "MemTotal"), "ram", false);
+  take(cgroup_limit(), "cgroup", false);
+  rlimit space{};
+  if (::getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY) {
+    const int64_t used = proc_kib("/proc/self/status", "VmSize");
+    take(std::max<int64_t>(1, static_cast<int64_t>(space.rlim_cur) - used), "rlimit", true);
+  }
+  return limit;
+}
+
+int64_t peak_resident_bytes() { return proc_kib("/proc/self/status", "VmHWM"); }
+int64_t proportional_resident_bytes() { return proc_kib("/proc/self/smaps_rollup", "Pss"); }
+
+int64_t page_faults() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_minflt + usage.ru_majflt;
+}
+
+bool utf8_locale() {
+  for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
+    const char* value = std::getenv(name);
+    if (value == nullptr || *value == '\0') continue;
+    std::string text(value);
+    std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
+    return text.find("utf-8") != std::string::npos || text.find("utf8") != std::string::npos;
+  }
+  return false;
+}
+
+}  // namespace ringmaster::train

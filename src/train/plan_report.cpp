@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/plan_report.h"
+
+#include "train/feed.h"
+#include "train/machine.h"
+#include "train/session.h"
+#include "train/terminal.h"
+#include "train/wire.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+
+namespace ringmaster::train {
+namespace {
+
+using Category = ir::Category;
+constexpr Category categories[] = {Category::weights,     Category::gradients, Category::optimizer,
+                                   Category::activations, Category::workspace, Category::communication,
+                                   Category::batches};
+
+// The program that needs most: its peak is the rank's.
+const Compiled& highest(const Programs& programs) {
+  return *std::max_element(
+      programs.compiled.begin(), programs.compiled.end(),
+      [](const Compiled& a, const Compiled& b) { return a.placement.peak_bytes < b.placement.peak_bytes; });
+}
+
+RankPlan rank_plan(const Programs& programs, const comm::RingShape& who) {
+  const Compiled& high = highest(programs);
+  const Compiled& train = programs.compiled.front();
+  const comm::Sent sent = step_sent(train.graph, static_cast<int64_t>(weight_inputs(train.graph).size()) + 1, who);
+  RankPlan plan{.rank = who.rank,
+                .grains = programs.deal.count,
+                .peak_bytes = high.placement.peak_bytes,
+                .by_category = ir::by_category(high.placement, programs.layout),
+                .wire_bytes_sent = sent.bytes,
+                .messages_sent = sent.messages};
+  for (const ir::Region& region : train.graph.regions()) {
+    const int64_t runs = region.kind == ir::RegionKind::for_grain ? programs.deal.count : 1;
+    for (const ir::NodeId id : region.nodes)
+      plan.gemm_flops += runs * train.prepared.gemm_flops[static_cast<size_t>(id)];
+  }
+  return plan;
+}
+
+std::string value_name(const ir::Graph& graph, ir::ValueId v) {
+  const ir::Node& node = graph.producer(v);
+  return fmt::format("{} {} {}", node.scope.empty() ? "-" : node.scope, node.op->name, ir::str(graph.type(v)));
+}
+
+// Where in its program's order most bytes are alive, and what they are.
+PlanReport::Peak find_peak(const Compiled& program) {
+  std::vector<ir::NodeId> order;
+  for (const ir::Region& region : program.graph.regions())
+    order.insert(order.end(), region.nodes.begin(), region.nodes.end());
+  const auto alive = [](const ir::Buffer& b, int64_t at) {
+    return b.value != ir::none && b.first <= at && at <= b.last;
+  };
+  int64_t most = -1, where = 0;
+  for (int64_t at = 0; at < static_cast<int64_t>(order.size()); ++at) {
+    int64_t bytes = 0;
+    for (const ir::Buffer& b : program.placement.buffers) bytes += alive(b, at) ? b.bytes : 0;
+    if (bytes > most) {
+      most = bytes;
+      where = at;
+    }
+  }
+  if (order.empty()) return {};
+  const ir::Node& node = program.graph.node(order[static_cast<size_t>(where)]);
+  PlanReport::Peak peak{.instruction = node.op->name, .scope = node.scope};
+  for (const ir::Buffer& b : program.placement.buffers)
+    if (alive(b, where)) peak.tensors.push_back({value_name(program.graph, b.value), b.bytes});
+  std::stable_sort(peak.tensors.begin(), peak.tensors.end(),
+                   [](const auto& a, const auto& b) { return a.bytes > b.bytes; });
+  constexpr size_t shown = 8;
+  if (peak.tensors.size() > shown) peak.tensors.resize(shown);
+  return peak;
+}
+
+std::string bar(double share, bool unicode) {
+  const int eighths = static_cast<int>(share * 20 * 8 + 0.5);
+  if (!unicode) return std::string(static_cast<size_t>((eighths + 7) / 8), '#');
+  constexpr const char* partial[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
+  std::string out;
+  for (int i = 0; i < eighths / 8; ++i) out += "█";
+  return out + partial[eighths % 8];
+}
+
+const char* what_it_is(Category category) {
+  switch (category) {
+    case Category::weights: return "f32";
+    case Category::gradients: return "f32, summed over grains";
+    case Category::optimizer: return "f32";
+    case Category::activations: return "of one grain, with what lifetimes leave unused";
+    case Category::workspace: return "scratch of the kernel under way";
+    case Category::communication: return "buffers of collectives";
+    case Category::batches: return "inputs of this rank's grains";
+  }
+  return "";
+}
+
+}  // namespace
+
+PlanReport plan(const config::Resolved& resolved, const PlanOptions& options) {
+  PlanReport report{.name = Path(resolved.file).stem().string(), .ranks = options.ranks, .isa = isa()};
+  const config::Config& c = resolved.config;
+  report.threads = options.threads > 0 ? options.threads : threads_per_rank(c.launch.threads_per_rank, options.ranks);
+  ProgramOptions programs{.train = true,
+                          .validation = true,
+                          .ranks = options.ranks,
+                          .threads = report.threads,
+                          .segment_bytes = c.comm.segment_bytes};
+  for (int rank = 0; rank < options.ranks; ++rank) {
+    programs.rank = rank;
+    const Programs compiled = compile(c, programs);
+    report.per_rank.push_back(
+        rank_plan(compiled, {.rank = rank, .size = options.ranks, .segment_bytes = c.comm.segment_bytes}));
+    report.flops_per_step += report.per_rank.back().gemm_flops;
+    if (rank > 0) continue;
+    report.plan_hash = compiled.hash();
+    report.parameters = compiled.recipe->num_parameters();
+    report.peak = find_peak(highest(compiled));
+  }
+  const MemoryLimit limit = memory_limit(options.ranks);
+  report.memory_limit = options.memory_bytes > 0 ? options.memory_bytes : limit.bytes;
+  report.memory_source = options.memory_bytes > 0 ? "flag" : limit.source;
+  for (const RankPlan& rank : report.per_rank)
+    report.fits = report.fits && (report.memory_limit == 0 || rank.peak_bytes <= report.memory_limit);
+  return report;
+}
+
+nlohmann::json to_json(const PlanReport& r) {
+  using nlohmann::json;
+  json ranks = json::array(), tensors = json::array();
+  for (const RankPlan& p : r.per_rank) {
+    json by_category{{"master", 0}, {"gathers", 0}};
+    for (const Category category : categories)
+      by_category[ir::name(category)] = p.by_category.contains(category) ? p.by_category.at(category) : 0;
+    ranks.push_back({{"rank", p.rank},
+                     {"grains", p.grains},
+                     {"peak_bytes", p.peak_bytes},
+                     {"by_category", by_category},
+                     {"process_bytes", nullptr},
+                     {"wire_bytes_sent", p.wire_bytes_sent},
+                     {"messages_sent", p.messages_sent}});
+  }
+  for (const PlanReport::Tensor& t : r.peak.tensors) tensors.push_back({{"name", t.name}, {"bytes", t.bytes}});
+  return {{"schema", "ringmaster.plan/1"},
+          {"ranks", r.ranks},
+          {"threads_per_rank", r.threads},
+          {"isa", r.isa},
+          {"calibrated", false},
+          {"plan_hash", r.plan_hash},
+          {"parameters", r.parameters},
+          {"flops_per_step", r.flops_per_step},
+          {"predicted_step_seconds", nullptr},
+          {"exposed_comm_seconds", nullptr},
+          {"shared_memory_bytes_per_node", 0},
+          {"per_rank", ranks},
+          {"peak", {{"instruction", r.peak.instruction}, {"scope", r.peak.scope}, {"tensors", tensors}}},
+          {"memory",
+           {{"limit_bytes", r.memory_limit > 0 ? json(r.memory_limit) : json(nullptr)},
+            {"source", r.memory_source.empty() ? json(nullptr) : json(r.memory_source)},
+            {"fits", r.fits}}}};
+}
+
+std::string to_text(const PlanReport& r) {
+  const bool unicode = utf8_locale();
+  const RankPlan& most =
+      *std::max_element(r.per_rank.begin(), r.per_rank.end(),
+                        [](const RankPlan& a, const RankPlan& b) { return a.peak_bytes < b.peak_bytes; });
+  std::string out = fmt::format("{} on {} rank{} x {} thread{}, {}   {}: {} of {} a rank ({})\n\n", r.name, r.ranks,
+                                r.ranks == 1 ? "" : "s", r.threads, r.threads == 1 ? "" : "s", r.isa,
+                                r.fits ? "fits" : "DOES NOT FIT", bytes_text(most.peak_bytes),
+                                bytes_text(r.memory_limit), r.memory_source);
+  for (const Category category : categories) {
+    const auto found = most.by_category.find(category);
+    if (found == most.by_category.end() || found->second == 0) continue;
+    const std::string drawn = bar(static_cast<double>(found->second) / static_cast<double>(most.peak_bytes), unicode);
+    const auto width = static_cast<size_t>(std::count_if(
+        drawn.begin(), drawn.end(), [](char ch) { return (static_cast<unsigned char>(ch) & 0xC0U) != 0x80U; }));
+    out += fmt::format("  {:<14}{:>9}  {}{}  {}\n", ir::name(category), bytes_text(found->second), drawn,
+                       std::string(20 - std::min<size_t>(width, 20), ' '), what_it_is(category));
+  }
+  out += fmt::format("  {:<14}{:>9}\n\n", "peak", bytes_text(most.peak_bytes));
+  out += fmt::format("peak at        {} ({})\n", r.peak.scope.empty() ? "-" : r.peak.scope, r.peak.instruction);
+  for (size_t i = 0; i < std::min<size_t>(r.peak.tensors.size(), 4); ++i)
+    out += fmt::format("  {:>12}  {}\n", bytes_text(r.peak.tensors[i].bytes), r.peak.tensors[i].name);
+  out += fmt::format("step           {} parameters, {}FLOP in matrix products, {} on the wire\n",
+                     count_text(static_cast<double>(r.parameters)), count_text(static_cast<double>(r.flops_per_step)),
+                     bytes_text(most.wire_bytes_sent) + " a rank");
+  std::string grains;
+  for (const RankPlan& p : r.per_rank) grains += fmt::format("{}{}", grains.empty() ? "" : " + ", p.grains);
+  if (r.ranks <= 16) out += fmt::format("grains         {}\n", grains);
+  return out;
+}
+
+}  // namespace ringmaster::train

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/sample.h"
+
+#include "data/tokenizer.h"
+#include "models/sampling.h"
+#include "train/machine.h"
+#include "train/saved.h"
+#include "train/wire.h"
+
+#include <nlohmann/json.hpp>
+
+#include <array>
+#include <cmath>
+#include <optional>
+
+namespace ringmaster::train {
+namespace {
+
+void check(const SampleOptions& o) {
+  const auto refuse = [](const char* flag, const std::string& found, const char* expected) {
+    throw Error({.kind = ErrorKind::usage,
+                 .message = fmt::format("{} is {}, expected {}", flag, found, expected),
+                 .key = flag,
+                 .found = found,
+                 .expected = expected,
+                 .cure = fmt::format("give {} {}", flag, expected)});
+  };
+  if (o.count < 1) refuse("--count", fmt::format("{}", o.count), "at least 1");
+  if (o.tokens < 1) refuse("--tokens", fmt::format("{}", o.tokens), "at least 1");
+  if (!std::isfinite(o.temperature) || o.temperature < 0)
+    refuse("--temperature", fmt::format("{}", o.temperature), "a number of at least 0");
+}
+
+}  // namespace
+
+std::vector<std::string> sample(const SampleOptions& options, comm::Communicator& comm) {
+  Wire wire(comm);
+  std::optional<Session> session;
+  std::unique_ptr<data::Tokenizer> tokenizer;
+  config::Config c;
+  wire.agree("sample", [&] {
+    check(options);
+    const checkpoint::Loaded loaded = checkpoint::open(locate(options.from));
+    c = saved_config(loaded, {}).config;
+    tokenizer = data::make_tokenizer(c.data.tokenizer);
+    session.emplace(
+        c, comm,
+        SessionOptions{
+            .programs = {.sampler = true, .threads = threads_per_rank(c.launch.threads_per_rank, comm.node_size())}});
+    restore(*session, loaded);
+  });
+  exec::Executor& program = session->executor("sampler");
+  const std::vector<int32_t> prompt = tokenizer->encode(options.prompt.empty() ? "\n" : options.prompt);
+  const bool live = options.on_text && options.count == 1 && wire.is_root();
+  const auto on_token = [&](int32_t token) {
+    if (live) options.on_text(tokenizer->decode(std::array{token}));
+  };
+
+  nlohmann::json mine = nlohmann::json::array();  // this rank's sequences as token ids
+  for (int64_t sequence = comm.rank(); sequence < options.count; sequence += comm.size()) {
+    mine.push_back(models::generate_text(program, prompt,
+                                         {.seq_len = c.training.seq_len,
+                                          .tokens = options.tokens,
+                                          .temperature = options.temperature,
+                                          .seed = options.seed,
+                                          .sequence = static_cast<uint64_t>(sequence)},
+                                         on_token));
+  }
+  std::vector<nlohmann::json> by_rank;
+  for (const std::string& theirs : wire.gather("sample", mine.dump())) by_rank.push_back(nlohmann::json::parse(theirs));
+  std::vector<std::string> texts;
+  const auto ranks = static_cast<int64_t>(by_rank.size());
+  for (int64_t sequence = 0; wire.is_root() && sequence < options.count; ++sequence) {
+    const auto tokens = by_rank[static_cast<size_t>(sequence % ranks)][static_cast<size_t>(sequence / ranks)]
+                            .get<std::vector<int32_t>>();
+    texts.push_back(options.prompt + tokenizer->decode(tokens));
+  }
+  return texts;
+}
+
+}  // namespace ringmaster::train

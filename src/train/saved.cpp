@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/saved.h"
+
+#include "checkpoint/run_folder.h"
+#include "config/show.h"
+
+#include <cstring>
+
+namespace ringmaster::train {
+namespace {
+
+using nlohmann::json;
+
+constexpr const char* config_file = "config.resolved.yaml";
+
+Error broken(const checkpoint::Loaded& loaded, std::string message) {
+  return Error({.kind = ErrorKind::checkpoint,
+                .message = std::move(message),
+                .file = loaded.found().path.string(),
+                .cure = "use a checkpoint that this program wrote for this configuration"});
+}
+
+checkpoint::Kind kind_of(ir::StateRole role) {
+  return role == ir::StateRole::weight ? checkpoint::Kind::model : checkpoint::Kind::optimizer;
+}
+
+}  // namespace
+
+json to_json(const RunState& state, uint64_t seed) {
+  return {{"step", state.step},
+          {"next_sample", state.next_sample},
+          {"epoch", state.epoch},
+          {"seed", seed},
+          {"data_hash", state.data_hash},
+          {"best_validation_loss", state.best_validation_loss ? json(*state.best_validation_loss) : json(nullptr)},
+          {"best_step", state.best_validation_loss ? json(state.best_step) : json(nullptr)}};
+}
+
+RunState run_state(const checkpoint::Loaded& loaded) {
+  try {
+    const json& j = loaded.state();
+    RunState state{.step = j.at("step"),
+                   .next_sample = j.at("next_sample"),
+                   .epoch = j.at("epoch"),
+                   .data_hash = j.at("data_hash")};
+    if (!j.at("best_validation_loss").is_null()) {
+      state.best_validation_loss = j.at("best_validation_loss").get<double>();
+      state.best_step = j.at("best_step");
+    }
+    return state;
+  } catch (const json::exception&) { throw broken(loaded, "state.json does not hold the state of a run"); }
+}
+
+Path locate(const Path& from) {
+  const auto refuse = [&](std::string message, std::string cure) {
+    return Error({.kind = ErrorKind::checkpoint,
+                  .message = std::move(message),
+                  .file = from.string(),
+                  .expected = "a run folder or a checkpoint folder",
+                  .cure = std::move(cure)});
+  };
+  std::error_code ignored;
+  if (!std::filesystem::exists(from, ignored))
+    throw refuse("does not exist", "check the path; runs lie under runs/ by default");
+  if (!std::filesystem::is_directory(from, ignored))
+    throw refuse("is not a folder", "name the folder of the run or of one checkpoint");
+  if (std::filesystem::exists(from / "manifest.json", ignored) || from.filename().string().starts_with("step-"))
+    return from;
+  if (const auto found = checkpoint::latest(from)) return found->path;
+  throw refuse("holds no checkpoint", "train there first, or name another folder");
+}
+
+std::optional<Path> run_folder_of(const Path& checkpoint_folder) {
+  const Path run = std::filesystem::absolute(checkpoint_folder).lexically_normal().parent_path().parent_path();
+  std::error_code ignored;
+  if (std::filesystem::exists(run / config_file, ignored)) return run;
+  return std::nullopt;
+}
+
+config::Resolved saved_config(const checkpoint::Loaded& loaded, const std::vector<std::string>& sets) {
+  const auto ours = loaded.config().find("ringmaster");
+  if (ours == loaded.config().end() || !ours->is_object())
+    throw broken(loaded, "config.json has no section `ringmaster`");
+  json values = json::object();
+  if (const auto run = run_folder_of(loaded.found().path)) {
+    values = config::to_json(config::load((*run / config_file).string()).config, config::Effect::input);
+  }
+  values.update(*ours);
+  return config::load_json(values, (loaded.found().path / "config.json").string(), sets);
+}
+
+checkpoint::Content content(const Session& session, const config::Config& config, const RunState& state) {
+  checkpoint::Content content{.step = state.step};
+  for (const ir::State& tensor : session.programs().states) {
+    auto& list = kind_of(tensor.role) == checkpoint::Kind::model ? content.model : content.optimizer;
+    list.push_back({tensor.name, tensor.type.dtype, tensor.type.shape, session.state(tensor.name)});
+  }
+  content.config = session.recipe().hugging_face_config;
+  content.config["ringmaster"] = config::to_json(config);
+  content.state = to_json(state, config.training.seed);
+  return content;
+}
+
+void restore(const Session& session, const checkpoint::Loaded& loaded) {
+  for (const ir::State& tensor : session.programs().states) {
+    const checkpoint::TensorEntry* found = loaded.find(kind_of(tensor.role), tensor.name);
+    if (found == nullptr) throw broken(loaded, fmt::format("has no tensor {}", tensor.name));
+    if (found->dtype != tensor.type.dtype || found->shape != tensor.type.shape) {
+      throw broken(loaded, fmt::format("{} is {}, expected {}", tensor.name,
+                                       ir::str(ir::Type{found->dtype, found->shape}), ir::str(tensor.type)));
+    }
+    std::memcpy(session.state(tensor.name), found->data, static_cast<size_t>(found->bytes()));
+  }
+}
+
+void check_same_run(const config::Resolved& now, const config::Config& then, config::Effect widest, const Path& from) {
+  for (const config::KeyDifference& d : config::differences(then, now.config, widest)) {
+    const bool steps = d.key == "training.steps";
+    if (steps && now.config.training.steps > then.training.steps) continue;
+    ErrorInfo info =
+        config::error_at(now, d.key, fmt::format("`{}` is {}, but the run to resume has {}", d.key, d.b, d.a));
+    info.found = d.b;
+    info.expected = steps ? fmt::format("at least {}", d.a) : d.a;
+    info.cure = fmt::format("set {} back to {}, or start anew: --run-dir with another folder (resuming from {})", d.key,
+                            d.a, from.string());
+    throw Error(info);
+  }
+}
+
+}  // namespace ringmaster::train

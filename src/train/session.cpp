@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/session.h"
+
+#include "core/error.h"
+#include "core/sha256.h"
+#include "models/models.h"
+#include "passes/passes.h"
+#include "train/machine.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace ringmaster::train {
+namespace {
+
+constexpr const char* sampler_program = "sampler";
+
+// A sampler is not dealt: each rank runs whole sequences.
+bool is_dealt(const ir::Graph& graph) { return graph.name() != sampler_program; }
+
+Compiled compile_program(ir::Graph graph, const Programs& programs, const ProgramOptions& options) {
+  const bool dealt = is_dealt(graph);
+  passes::run(graph, {.ranks = dealt ? options.ranks : 1},
+              {.dump_folder = options.dump_graph, .disabled = options.disabled_passes, .log = options.log});
+  exec::Prepared prepared = exec::prepare(graph, {.threads = options.threads,
+                                                  .rank = options.rank,
+                                                  .size = options.ranks,
+                                                  .segment_bytes = options.segment_bytes});
+  ir::Placement placement = passes::place(graph, {.local_grains = dealt ? programs.deal.count : 1,
+                                                  .scratch_bytes = prepared.scratch_bytes,
+                                                  .states = &programs.layout});
+  if (options.log) options.log(fmt::format("{}: place: peak {} bytes", graph.name(), placement.peak_bytes));
+  return {std::move(graph), std::move(prepared), std::move(placement)};
+}
+
+// Exit 3 and not a visit by the out-of-memory killer.
+void check_memory(int64_t bytes, const comm::Communicator& comm) {
+  const MemoryLimit limit = memory_limit(comm.node_size());
+  if (limit.bytes == 0 || bytes <= limit.bytes) return;
+  const std::string grants =
+      limit.per_process || comm.node_size() == 1
+          ? fmt::format("{} bytes ({})", limit.bytes, limit.source)
+          : fmt::format("{} bytes ({}, shared by {} ranks)", limit.bytes, limit.source, comm.node_size());
+  throw Error(
+      {.kind = ErrorKind::memory,
+       .message = fmt::format("the plan needs {} bytes a rank, the machine grants {}", bytes, grants),
+       .found = fmt::format("{}", bytes),
+       .expected = fmt::format("at most {}", limit.bytes),
+       .cure = "lower training.grain_size, training.seq_len or the model's size, or use fewer ranks on this node"});
+}
+
+}  // namespace
+
+std::unique_ptr<models::Recipe> make_recipe(const config::Config& config) {
+  if (const models::Entry* entry = models::find(config.model.recipe)) return entry->make(config);
+  std::vector<std::string> known;
+  for (const models::Entry& entry : models::all()) known.emplace_back(entry.name);
+  const std::string hint = nearest(config.model.recipe, known);
+  throw Error({.kind = ErrorKind::config,
+               .message = fmt::format("unknown recipe `{}`", config.model.recipe),
+               .key = "model.recipe",
+               .found = config.model.recipe,
+               .expected = fmt::format("one of: {}", fmt::join(known, ", ")),
+               .cure = hint.empty() ? "`ringmaster models` lists them" : fmt::format("did you mean `{}`?", hint)});
+}
+
+Programs compile(const config::Config& config, const ProgramOptions& options) {
+  passes::check_disabled(options.disabled_passes);
+  Programs programs;
+  programs.recipe = make_recipe(config);
+  for (ir::State& state : models::all_states(*programs.recipe, config))
+    if (options.train || state.role == ir::StateRole::weight) programs.states.push_back(std::move(state));
+  programs.layout = ir::lay_out(programs.states);
+  programs.num_grains = config.training.global_batch_size / config.training.grain_size;
+  programs.deal = exec::deal(programs.num_grains, options.rank, options.ranks);
+  const auto add = [&](ir::Graph graph) {
+    programs.compiled.push_back(compile_program(std::move(graph), programs, options));
+  };
+  if (options.train)
+    for (const models::Phase& phase : programs.recipe->phases)
+      add(models::trace_phase(*programs.recipe, phase, config));
+  if (options.validation) {
+    for (const models::Evaluator& evaluator : programs.recipe->evaluators)
+      add(models::trace_evaluator(*programs.recipe, evaluator, config));
+  }
+  if (options.sampler) add(models::trace_sampler(*programs.recipe, config));
+  return programs;
+}
+
+const Compiled* Programs::find(std::string_view name) const {
+  for (const Compiled& program : compiled)
+    if (program.graph.name() == name) return &program;
+  return nullptr;
+}
+
+int64_t Programs::peak_bytes() const {
+  int64_t peak = layout.end;
+  for (const Compiled& program : compiled) peak = std::max(peak, program.placement.peak_bytes);
+  return peak;
+}
+
+std::string Programs::graph_hash() const {
+  Sha256 sha;
+  for (const Compiled& program : compiled) sha.update(ir::print(program.graph));
+  return sha.hex();
+}
+
+std::string Programs::hash() const {
+  std::string text = graph_hash();
+  for (const auto& [name, offset] : layout.offset) text += fmt::format("\n{} {}", name, offset);
+  for (const Compiled& program : compiled) {
+    for (const ir::Place& place : program.placement.values)
+      text += fmt::format("\n{} {}", place.offset, place.grain_stride);
+    text += fmt::format("\npeak {}", program.placement.peak_bytes);
+  }
+  return sha256_hex(text);
+}
+
+Session::Session(const config::Config& config, comm::Communicator& comm, const SessionOptions& options) {
+  ProgramOptions programs = options.programs;
+  programs.rank = comm.rank();
+  programs.ranks = comm.size();
+  programs.segment_bytes = comm.options().segment_bytes;
+  threads_ = programs.threads;
+  omp_set_num_threads(threads_);  // of this thread's teams; the environment has no say
+  programs_ = compile(config, programs);
+  check_memory(programs_.peak_bytes(), comm);
+  arena_ = std::make_unique<exec::Arena>(programs_.peak_bytes());
+  arena_->paint();
+  for (Compiled& program : programs_.compiled) {
+    if (options.adjust) options.adjust(program.placement);
+    const bool dealt = is_dealt(program.graph);
+    executors_.push_back(std::make_unique<exec::Executor>(
+        program.graph, program.prepared, program.placement, programs_.layout, *arena_, comm,
+        exec::Executor::Options{.threads = threads_,
+                                .num_grains = dealt ? programs_.num_grains : 1,
+                                .deal = dealt ? programs_.deal : exec::Deal{0, 1},
+                                .profile = options.profile}));
+  }
+}
+
+exec::Executor& Session::executor(std::string_view program) {
+  for (const auto& executor : executors_)
+    if (executor->graph().name() == program) return *executor;
+  CHECK(false, "the session has no program {}", program);
+  return *executors_.front();
+}
+
+void* Session::state(const std::string& name) const { return arena_->data() + programs_.layout.offset.at(name); }
+
+void Session::initialise(uint64_t seed) {
+  omp_set_num_threads(threads_);
+  for (const ir::State& state : programs_.states)
+    std::memset(this->state(state.name), 0, static_cast<size_t>(state.type.bytes()));
+  for (const nn::Network& network : recipe().networks())
+    for (const nn::Parameter& p : network.parameters()) nn::initialise(p, seed, static_cast<float*>(state(p.name)));
+}
+
+int64_t Session::planned_peak_bytes() const {
+  int64_t peak = programs_.layout.end;
+  for (const auto& executor : executors_)
+    if (executor->has_run()) peak = std::max(peak, executor->placement().peak_bytes);
+  return peak;
+}
+
+}  // namespace ringmaster::train

@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: Apache-2.0
+// The life of a run around its loop: what is agreed before step 1, and how every end is told.
+#include "train/train.h"
+
+#include "checkpoint/run_folder.h"
+#include "config/show.h"
+#include "models/models.h"
+#include "passes/passes.h"
+#include "train/loop.h"
+#include "train/machine.h"
+#include "train/stop.h"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+
+namespace ringmaster::train {
+namespace {
+
+// What one process finds out before anything exists.
+struct Checked {
+  data::Dataset dataset;
+  std::string data_hash;
+  std::string checkpoint;  // to go on from; "" = from scratch
+  bool finished = false;   // it is of the last step
+};
+
+void check_resume(const TrainOptions& options, const Path& checkpoint, Checked& checked) {
+  const config::Resolved& now = options.resolved;
+  const checkpoint::Loaded loaded = checkpoint::open(checkpoint);
+  const config::Config saved = saved_config(loaded, {}).config;
+  check_same_run(now, saved, options.resume == Resume::automatic ? config::Effect::input : config::Effect::numbers,
+                 checkpoint);
+  const RunState state = run_state(loaded);
+  if (state.data_hash != checked.data_hash) {
+    ErrorInfo info = config::error_at(now, "data.path", "the data is not what the run to resume was trained on");
+    info.found = "SHA-256 " + checked.data_hash;
+    info.expected = "SHA-256 " + state.data_hash;
+    info.cure = "restore the data, or start anew: --run-dir with another folder";
+    throw Error(info);
+  }
+  checked.checkpoint = checkpoint.string();
+  checked.finished = state.step >= now.config.training.steps;
+}
+
+Checked check_run(const TrainOptions& options) {
+  const config::Resolved& resolved = options.resolved;
+  const config::Config& c = resolved.config;
+  passes::check_disabled(options.disabled_passes);
+  const auto recipe = make_recipe(c);
+  for (const models::Phase& phase : recipe->phases)
+    models::trace_phase(*recipe, phase, c);  // shapes that do not fit throw
+  config::require_data(resolved);
+  Checked checked{.dataset = data::open_dataset(c.data)};
+  const data::Sampler enough_to_train(
+      checked.dataset.train,
+      {.seed = c.training.seed, .seq_len = c.training.seq_len, .global_batch_size = c.training.global_batch_size});
+  const data::ValidationWindows enough_to_validate(checked.dataset.validation, c.training.seq_len);
+  const Path run = c.output.dir;
+  checkpoint::RunFolder::check(run);
+  checked.data_hash = data::scan(checked.dataset, c.model.vocab_size);
+  if (options.resume == Resume::folder) {
+    check_resume(options, locate(options.resume_from), checked);
+  } else if (options.resume == Resume::automatic && std::filesystem::exists(run)) {
+    if (const auto found = checkpoint::latest(run)) check_resume(options, found->path, checked);
+  }
+  return checked;
+}
+
+class Run {
+ public:
+  Run(const TrainOptions& options, comm::Communicator& comm)
+      : options_(options),
+        resolved_(options.resolved),
+        wire_(comm),
+        root_(comm.rank() == 0),
+        log_(comm.rank()),
+        terminal_({.silent = options.quiet || !root_,
+                   .columns = options.terminal_columns,
+                   .log_freq = options.resolved.config.metrics.log_freq}) {
+    if (!options.in_process) signals_.emplace();
+  }
+
+  int run() {
+    try {
+      return train();
+    } catch (const AgreedError& e) { return end_together(e.info()); } catch (const comm::TimeoutError& e) {
+      return end_alone(e.info(), &e.waiting());
+    } catch (const Error& e) { return end_alone(e.info(), nullptr); } catch (const std::exception& e) {
+      return end_alone({.message = e.what()}, nullptr);
+    }
+  }
+
+ private:
+  int train() {
+    warn_about_environment();
+    if (!agree_on_the_run()) {
+      if (root_)
+        terminal_.note(
+            fmt::format("{} is finished: {}; raise training.steps to go on", resolved_.config.output.dir, checkpoint_));
+      return 0;
+    }
+    build_session();
+    claim_folder();
+    load_states();
+    loop_.emplace(LoopParts{resolved_, options_.attempt, wire_, *session_, dataset_, terminal_,
+                            metrics_ ? &*metrics_ : nullptr, progress_});
+    const End end = loop_->run();
+    if (end.status == "diverged" && root_) {
+      report(failure({.message = loop_->divergence(),
+                      .cure = "lower optimizer.lr, lengthen lr_scheduler.warmup_steps, or clip with training.max_norm; "
+                              "the step was not committed, so all weights are those before it"}));
+    }
+    finish(end);
+    return end.exit_code;
+  }
+
+  void warn_about_environment() {
+    const char* threads = std::getenv("OMP_NUM_THREADS");
+    if (threads != nullptr && root_)
+      terminal_.error(
+          fmt::format("OMP_NUM_THREADS is ignored: threads come from launch.threads_per_rank ({})\n", num_threads()));
+  }
+  int num_threads() const {
+    return threads_per_rank(resolved_.config.launch.threads_per_rank, wire_.comm().node_size());
+  }
+
+  // Rank 0 checks, all learn what it found. False: there is nothing left to do.
+  bool agree_on_the_run() {
+    Checked checked;
+    wire_.agree("check", [&] {
+      if (root_) checked = check_run(options_);
+    });
+    const std::string mine = root_ ? dump(Json{checked.checkpoint, checked.data_hash, checked.finished}) : "";
+    const Json found = Json::parse(wire_.gather("check", mine).front());
+    checkpoint_ = found[0];
+    data_hash_ = found[1];
+    dataset_ = std::move(checked.dataset);
+    return !found[2].get<bool>();
+  }
+
+  void build_session() {
+    wire_.agree("session", [&] {
+      if (!root_) dataset_ = data::open_dataset(resolved_.config.data);
+      SessionOptions session;
+      session.programs = {.train = true,
+                          .validation = true,
+                          .threads = num_threads(),
+                          .dump_graph = root_ ? options_.dump_graph : "",
+                          .disabled_passes = options_.disabled_passes,
+                          .log = [&](const std::string& line) { log_.line(line); }};
+      session_.emplace(resolved_.config, wire_.comm(), session);
+    });
+    const std::vector<std::string> plans = wire_.gather("plan", session_->programs().graph_hash());
+    wire_.agree("plan", [&] {
+      if (plans[static_cast<size_t>(wire_.comm().rank())] == plans.front()) return;
+      throw Error({.kind = ErrorKind::rank,
+                   .message = "compiled another program than rank 0",
+                   .cure = "run the same build with the same configuration on every node"});
+    });
+    facts_ = {.ranks = wire_.comm().size(),
+              .threads = num_threads(),
+              .parameters = session_->recipe().num_parameters(),
+              .cpu = cpu_name(),
+              .isa = isa(),
+              .version = version(),
+              .build_hash = build_hash(),
+              .config_hash = config::config_hash(resolved_.config),
+              .data_hash = data_hash_,
+              .plan_hash = session_->programs().hash()};
+    terminal_.headline({.name = Path(resolved_.file).stem().string(),
+                        .parameters = facts_.parameters,
+                        .ranks = facts_.ranks,
+                        .threads = facts_.threads,
+                        .isa = facts_.isa,
+                        .plan_bytes = session_->programs().peak_bytes()});
+  }
+
+  void claim_folder() {
+    const Path run = resolved_.config.output.dir;
+    const Json self{{"rank", wire_.comm().rank()}, {"host", host_name()}, {"pid", ::getpid()}, {"device", "cpu"}};
+    const std::vector<std::string> ranks = wire_.gather("launch", dump(self));
+    wire_.agree("run folder", [&] {
+      if (!root_) return;
+      folder_.emplace(checkpoint::RunFolder::claim(run, version()));
+      std::filesystem::remove(run / "failure.json");
+      write_file_atomic(run / "config.resolved.yaml", config::to_yaml(resolved_));
+      Json launch{{"attempt", options_.attempt},
+                  {"launcher_pid", options_.launcher_pid > 0 ? options_.launcher_pid : ::getpid()},
+                  {"mpirun_pid", options_.mpirun_pid > 0 ? Json(options_.mpirun_pid) : Json(nullptr)},
+                  {"command", options_.command},
+                  {"ranks", Json::array()}};
+      for (const std::string& rank : ranks) launch["ranks"].push_back(Json::parse(rank));
+      write_json(run / "launch.json", launch);
+    });
+    claimed_ = true;
+    log_.open(run, options_.attempt);
+  }
+
+  void load_states() {
+    const config::Config& c = resolved_.config;
+    progress_.tokens_per_step = c.training.global_batch_size * c.training.seq_len;
+    progress_.state.data_hash = data_hash_;
+    wire_.agree("load", [&] {
+      if (checkpoint_.empty()) {
+        session_->initialise(c.training.seed);
+      } else {
+        const checkpoint::Loaded loaded = checkpoint::open(checkpoint_);
+        restore(*session_, loaded);
+        progress_.state = run_state(loaded);
+      }
+      if (root_) metrics_.emplace(Path(c.output.dir) / "metrics.jsonl", progress_.state.step);
+    });
+    if (checkpoint_.empty()) return;
+    log_.line("resumed from " + checkpoint_);
+    terminal_.note(fmt::format("resumed at step {} from {}", progress_.state.step, checkpoint_));
+  }
+
+  // ---- ends
+  double wall_seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
+
+  Failure failure(const ErrorInfo& e) const {
+    Failure f{.rank = wire_.comm().rank(),
+              .ranks = wire_.comm().size(),
+              .host = host_name(),
+              .step = progress_.state.step + 1,
+              .phase = loop_ ? loop_->phase() : "load",
+              .cause = e.file.empty() ? e.message : e.file + ": " + e.message,
+              .cure = e.cure};
+    if (const ir::Node* node = loop_ ? loop_->current() : nullptr) {
+      f.instruction = node->op->name;
+      f.scope = node->scope;
+    }
+    try {
+      if (const auto found = checkpoint::latest(resolved_.config.output.dir))
+        f.saved = fmt::format("step {} in {}; the same command goes on from there", found->step, found->path.string());
+    } catch (const std::exception&) { f.saved = "unknown: the newest checkpoint cannot be read"; }
+    return f;
+  }
+
+  // The first of several failing ranks tells the story.
+  void report(const Failure& f) {
+    log_.line(fmt::format("{}: {}", f.phase, f.cause));
+    bool first = true;
+    try {
+      first = write_first(Path(resolved_.config.output.dir) / "failure.json", dump(to_json(f), 2));
+    } catch (const std::exception&) {  // a full disk must not hide the cause
+    }
+    if (first) terminal_.error(to_text(f));
+  }
+
+  // Every rank is here with the same error.
+  int end_together(const ErrorInfo& e) {
+    const int code = exit_code(e.kind);
+    if (!claimed_) {
+      if (root_) terminal_.error(render(e));
+      return code;
+    }
+    if (root_) report(failure(e));
+    finish({"failed", code});
+    return code;
+  }
+
+  // The others do not know: they are told by the end of the job.
+  int end_alone(const ErrorInfo& e, const comm::Waiting* waiting) {
+    const End end{waiting != nullptr ? "timeout" : "failed", exit_code(e.kind)};
+    if (claimed_) {
+      Failure f = failure(e);
+      if (waiting != nullptr) {
+        f.waiting = {
+            .rank = waiting->rank,
+            .peer = waiting->peer,
+            .sequence = waiting->sequence,
+            .what = fmt::format("{} #{} ({})", comm::name(waiting->operation), waiting->sequence, waiting->name),
+            .seconds = waiting->seconds};
+      }
+      report(f);
+      write_summary(end, {});
+    } else {
+      terminal_.error(render(e));
+    }
+    if (options_.in_process) throw Error(e);
+    if (wire_.comm().size() > 1) wire_.comm().abort(end.exit_code);
+    return end.exit_code;
+  }
+
+  void finish(const End& end) {
+    std::vector<std::optional<RankNumbers>> ranks = gather_numbers();
+    log_.line(fmt::format("{} at step {}", end.status, progress_.state.step));
+    if (!root_) return;
+    write_summary(end, std::move(ranks));
+    if (end.exit_code != 0 && end.status != "saved") return;
+    const double step = median(progress_.step_seconds);
+    terminal_.finish({.word = end.status,
+                      .step = progress_.state.step,
+                      .seconds = wall_seconds(),
+                      .tokens_per_second = step > 0 ? static_cast<double>(progress_.tokens_per_step) / step : 0,
+                      .validation = progress_.validation_loss,
+                      .best = progress_.state.best_validation_loss,
+                      .best_step = progress_.state.best_step,
+                      .checkpoint = loop_->checkpoint_path()},
+                     loop_->curve());
+  }
+
+  // Point to point, so that what is reported about collectives does not change by reporting it.
+  std::vector<std::optional<RankNumbers>> gather_numbers() {
+    comm::Communicator& comm = wire_.comm();
+    std::vector<std::optional<RankNumbers>> ranks(static_cast<size_t>(comm.size()));
+    RankNumbers mine = loop_ ? loop_->numbers() : RankNumbers{};
+    constexpr uint64_t tag = 1;
+    if (!root_) comm::send(comm, std::as_bytes(std::span(&mine, 1)), 0, tag);
+    ranks.front() = mine;
+    for (int rank = 1; root_ && rank < comm.size(); ++rank) {
+      RankNumbers theirs;
+      comm::recv(comm, std::as_writable_bytes(std::span(&theirs, 1)), rank, tag);
+      ranks[static_cast<size_t>(rank)] = theirs;
+    }
+    return ranks;
+  }
+
+  void write_summary(const End& end, std::vector<std::optional<RankNumbers>> ranks) {
+    if (ranks.empty()) {
+      ranks.resize(static_cast<size_t>(wire_.comm().size()));
+      if (loop_) ranks[static_cast<size_t>(wire_.comm().rank())] = loop_->numbers();
+    }
+    progress_.wall_seconds = wall_seconds();
+    try {
+      write_json(Path(resolved_.config.output.dir) / "summary.json", summary_json(end, facts_, progress_, ranks));
+    } catch (const Error& e) { terminal_.error(render(e.info())); }
+  }
+
+  const TrainOptions& options_;
+  const config::Resolved& resolved_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  Wire wire_;
+  bool root_ = false;
+  RankLog log_;
+  Terminal terminal_;
+  std::optional<StopSignals> signals_;
+  std::string checkpoint_, data_hash_;
+  data::Dataset dataset_;
+  std::optional<Session> session_;
+  std::optional<checkpoint::RunFolder> folder_;
+  bool claimed_ = false;
+  Facts facts_;
+  std::optional<MetricsFile> metrics_;
+  Progress progress_;
+  std::optional<Loop> loop_;
+};
+
+}  // namespace
+
+const char* version() { return RINGMASTER_VERSION; }
+
+void check(const TrainOptions& options) { check_run(options); }
+
+int train(const TrainOptions& options, comm::Communicator& comm) { return Run(options, comm).run(); }
+
+}  // namespace ringmaster::train

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/validate.h"
+
+#include "train/feed.h"
+
+namespace ringmaster::train {
+
+double validation_loss(exec::Executor& evaluator, const data::ValidationWindows& windows, Wire& wire,
+                       int64_t grain_size) {
+  const int64_t round = evaluator.num_grains() * grain_size;  // windows of one run; those past the last are padding
+  double sum = 0;
+  for (int64_t first = 0; first < windows.num_windows(); first += round) {
+    feed_windows(evaluator, windows, first, grain_size);
+    evaluator.run({}, grain_size);
+    wire.ran(evaluator.graph());
+    for (const float grain : evaluator.output("sums")) sum += static_cast<double>(grain);
+  }
+  return sum / static_cast<double>(windows.num_targets());
+}
+
+}  // namespace ringmaster::train

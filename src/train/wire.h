@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// wire: the collectives of a run outside its programs, and the count of all that a run was meant to send. Every collective of a
+// training run goes through a Wire or is reported to it, so that the plan can be compared with what was counted.
+#pragma once
+#include "comm/comm.h"
+#include "ir/graph.h"
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ringmaster::train {
+
+// What one run of a program sends; of `who` only rank, size and segment_bytes count.
+comm::Sent program_sent(const ir::Graph& graph, comm::RingShape who);
+// What a step sends: its program and the exchange of `num_scalars` integers before it.
+comm::Sent step_sent(const ir::Graph& graph, int64_t num_scalars, const comm::RingShape& who);
+comm::RingShape ring_of(const comm::Communicator& comm);
+
+// An error that every rank has thrown together: nobody is left waiting, and one of them may say it.
+struct AgreedError : Error {
+  using Error::Error;
+};
+
+class Wire {
+ public:
+  explicit Wire(comm::Communicator& comm) : comm_(comm) {}
+  comm::Communicator& comm() const { return comm_; }
+  bool is_root() const { return comm_.rank() == 0; }
+
+  void sum(std::string_view name, std::span<int64_t> values);                     // in place, on every rank
+  std::vector<std::string> gather(std::string_view name, std::string_view mine);  // by rank, on every rank
+  // Runs `body`, which must not communicate, on every rank; if it throws on any, all throw the AgreedError
+  // of the lowest such rank.
+  void agree(std::string_view name, const std::function<void()>& body);
+  void ran(const ir::Graph& graph);  // a program has run once
+
+  const comm::Sent& planned() const { return planned_; }  // by this rank, so far
+
+ private:
+  void add(const comm::Sent& sent);
+  comm::Communicator& comm_;
+  comm::Sent planned_;
+};
+
+}  // namespace ringmaster::train
