@@ -82,8 +82,9 @@ std::vector<Tensor> grad(const ir::GradView& v) {
   }
   if (!v.needed[0]) return d;
   // who uses the statistics themselves: d mean = dx / C, d rstd = -rstd^2 z dx / C
-  const double share = 1.0 / static_cast<double>(x.dim(-1));
-  if (v.d_out[1].valid()) add_to(d[0], like(broadcast_to(share * keep(v.d_out[1]), x.shape()), x));
+  const Shape shape = x.shape();  // a copy: new nodes move the graph's storage
+  const double share = 1.0 / static_cast<double>(shape.dim(-1));
+  if (v.d_out[1].valid()) add_to(d[0], like(broadcast_to(share * keep(v.d_out[1]), shape), x));
   if (v.d_out[2].valid()) {
     const Tensor z = (wide(x) - keep(mean)) * keep(rstd);
     add_to(d[0], like(-share * (z * (keep(v.d_out[2]) * square(keep(rstd)))), x));
@@ -97,7 +98,7 @@ std::vector<Tensor> decompose(const ir::Attrs& a, std::span<const Tensor> in) {
   const double share = 1.0 / static_cast<double>(x.dim(-1));
   const Tensor mean = share * sum(x, {last}, true), centred = x - mean;
   const Tensor deviation = sqrt(share * sum(square(centred), {last}, true) + a.number("eps"));
-  const Tensor rstd = exp(-1.0 * log(deviation));
+  const Tensor rstd = full(x.builder(), f32({}), 1.0) / deviation;
   const Shape statistic = leading(x.shape());
   return {like(centred / deviation * in[1] + in[2], in[0]), reshape(mean, statistic), reshape(rstd, statistic)};
 }

@@ -11,6 +11,8 @@
 #include "ops/ops.h"
 #include "ops/samples.h"
 
+#include <cstring>
+
 namespace ringmaster::ops {
 namespace {
 
@@ -47,7 +49,6 @@ std::vector<Type> infer(const OpView& v) {
   const bool ta = v.attrs.flag("transpose_a"), tb = v.attrs.flag("transpose_b");
   const int64_t k = a.shape.dim(ta ? -2 : -1), b_k = b.shape.dim(tb ? -1 : -2), b_n = b.shape.dim(tb ? -2 : -1);
   if (k != b_k) refuse(v, fmt::format("inner dims {} and {} differ{}", k, b_k, k == b_n ? "; transpose b?" : ""));
-  if (k == 0) refuse(v, "the inner dim is 0");
   Shape c = a.shape;
   c.set(-2, a.shape.dim(ta ? -1 : -2));
   c.set(-1, b_n);
@@ -106,12 +107,23 @@ void reference(const OpView& v, std::span<const ir::RefTensor> in, std::span<ir:
       }
 }
 
+// A sum of no products: zeros, or the bias in every row.
+std::unique_ptr<ir::Kernel> empty_sum(const OpView& v) {
+  const int64_t bytes = v.out[0].bytes(), row = v.in.size() == 3 ? v.in[2].bytes() : 0;
+  return ir::make_kernel([=](const ir::KernelArgs& a) {
+    if (row == 0) std::memset(a.out[0], 0, static_cast<size_t>(bytes));
+    for (int64_t at = 0; row != 0 && at < bytes; at += row)
+      std::memcpy(a.output<char>(0) + at, a.in[2], static_cast<size_t>(row));
+  });
+}
+
 std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
-  auto matmul = std::make_unique<backend::Matmul>(problem(v), threads);
+  const backend::MatmulSpec spec = problem(v);
+  if (spec.k == 0) return empty_sum(v);
+  auto matmul = std::make_unique<backend::Matmul>(spec, threads);
   const int64_t scratch = matmul->scratch_bytes();
-  const bool bias = v.in.size() == 3;
   return ir::make_kernel(
-      [matmul = std::move(matmul), bias](const ir::KernelArgs& a) {
+      [matmul = std::move(matmul), bias = spec.bias](const ir::KernelArgs& a) {
         matmul->run(a.in[0], a.in[1], bias ? a.in[2] : nullptr, a.out[0], a.scratch);
       },
       scratch);
@@ -139,6 +151,7 @@ std::vector<ir::Sample> samples() {
       {.in = {f32({2, 2, 4, 5}), f32({2, 2, 3, 5})}, .attrs = tb},
       {.in = {f32({2, 5, 4}), f32({2, 3, 5})}, .attrs = both},
       {.in = {f32({0, 5}), f32({5, 3})}},
+      {.in = {f32({3, 0}), f32({0, 4}), f32({4})}},
       {.in = {f32({300, 40}), f32({40, 530}), f32({530})}},  // several tasks, with tails both ways
   };
   const auto shipped = [&](std::initializer_list<Type> in, const ir::Attrs& with = {}) {
