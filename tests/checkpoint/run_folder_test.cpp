@@ -42,6 +42,19 @@ TEST(RunFolder, ForeignFilesAreRefusedAndLeftAlone) {
   EXPECT_EQ(error_of([&] { RunFolder::claim(folder / "thesis.tex", "1"); }).kind, ErrorKind::config);
 }
 
+TEST(RunFolder, ACheckRefusesWhatAClaimWouldAndChangesNothing) {
+  const TempFolder folder;
+  RunFolder::check(folder / "fresh");
+  EXPECT_TRUE(list_folder(folder.path()).empty());
+  write_file_atomic(folder / "thesis.tex", "...");
+  EXPECT_EQ(error_of([&] { RunFolder::check(folder.path()); }).kind, ErrorKind::config);
+  std::optional<RunFolder> held = RunFolder::claim(folder / "run", "1");
+  EXPECT_NE(error_of([&] { RunFolder::check(folder / "run"); }).message.find("live run"), std::string::npos);
+  held.reset();
+  RunFolder::check(folder / "run");
+  EXPECT_NO_THROW(RunFolder::claim(folder / "run", "1"));  // a check keeps no lock
+}
+
 TEST(RunFolder, AnEmptyMarkerOfADeadStartIsTakenOver) {
   const TempFolder folder;
   write_file_atomic(folder / "ringmaster.run", "");
