@@ -21,7 +21,10 @@ void Attrs::set(std::string_view name, AttrValue value) {
   items_.emplace_back(std::string(name), std::move(value));
 }
 
-void Attrs::missing(std::string_view name) { CHECK(false, "attribute `{}` is missing or has another type", name); std::abort(); }
+void Attrs::missing(std::string_view name) {
+  CHECK(false, "attribute `{}` is missing or has another type", name);
+  std::abort();
+}
 
 namespace {
 std::string quoted(const std::string& text) {
@@ -35,7 +38,8 @@ std::string quoted(const std::string& text) {
 
 std::string number(double value) {
   std::string text = fmt::format("{}", value);
-  if (text.find_first_of(".en") == std::string::npos) text += ".0";  // an integer-looking double would parse as an integer
+  if (text.find_first_of(".en") == std::string::npos)
+    text += ".0";  // an integer-looking double would parse as an integer
   return text;
 }
 }  // namespace

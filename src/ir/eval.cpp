@@ -8,7 +8,8 @@ namespace {
 
 class Evaluator {
  public:
-  Evaluator(const Graph& graph, EvalInputs& in) : graph_(graph), in_(in), values_(static_cast<size_t>(graph.num_values())) {}
+  Evaluator(const Graph& graph, EvalInputs& in)
+      : graph_(graph), in_(in), values_(static_cast<size_t>(graph.num_values())) {}
 
   std::map<std::string, RefTensor> run() {
     for (const Region& region : graph_.regions()) {
@@ -30,8 +31,7 @@ class Evaluator {
  private:
   RefTensor& at(ValueId v) { return values_[static_cast<size_t>(v)]; }
 
-  template <typename T>
-  static const T& lookup(const std::map<std::string, T>& map, const Node& node) {
+  template <typename T> static const T& lookup(const std::map<std::string, T>& map, const Node& node) {
     const auto it = map.find(node.attrs.text("name"));
     CHECK(it != map.end(), "{} {} is not given", node.op->name, node.attrs.text("name"));
     return it->second;
@@ -69,7 +69,8 @@ class Evaluator {
 
   void gather(const Node& node, const RunContext& context) {
     RefTensor& all = at(node.outputs[0]);
-    if (context.first_grain) all = {graph_.type(node.outputs[0]), std::vector<double>(static_cast<size_t>(context.num_grains))};
+    if (context.first_grain)
+      all = {graph_.type(node.outputs[0]), std::vector<double>(static_cast<size_t>(context.num_grains))};
     all.data[static_cast<size_t>(context.grain)] = at(node.inputs[0]).data[0];
   }
 

@@ -14,11 +14,11 @@ Attrs complete(const OpDef& op, const Attrs& attrs) {
   for (const AttrSpec& spec : op.attrs) {
     const AttrValue* given = attrs.find(spec.name);
     if (given == nullptr && spec.required) {
-      throw Error({.kind = ErrorKind::config, .message = fmt::format("{}: attribute `{}` is missing", op.name, spec.name)});
+      throw Error({.kind = ErrorKind::config, .message = fmt::format("attribute `{}` is missing", spec.name)});
     }
     if (given != nullptr && given->index() != spec.initial.index()) {
       throw Error({.kind = ErrorKind::config,
-                   .message = fmt::format("{}: attribute `{}` is {}, which has the wrong type", op.name, spec.name, str(*given)),
+                   .message = fmt::format("attribute `{}` is {}, which has the wrong type", spec.name, str(*given)),
                    .expected = "a value like " + str(spec.initial)});
     }
     out.set(spec.name, given == nullptr ? spec.initial : *given);
@@ -28,7 +28,7 @@ Attrs complete(const OpDef& op, const Attrs& attrs) {
     std::vector<std::string> names;
     for (const AttrSpec& spec : op.attrs) names.emplace_back(spec.name);
     throw Error({.kind = ErrorKind::config,
-                 .message = fmt::format("{}: unknown attribute `{}`", op.name, key),
+                 .message = fmt::format("unknown attribute `{}`", key),
                  .expected = fmt::format("one of: {}", fmt::join(names, ", "))});
   }
   return out;
@@ -39,11 +39,19 @@ int Graph::add_region(RegionKind kind) {
   return static_cast<int>(regions_.size()) - 1;
 }
 
-NodeId Graph::add_node(int region, const OpDef& op, std::vector<ValueId> inputs, Attrs attrs, std::string scope, int64_t at) {
+namespace {
+// where a node's error is: the op, and the module that built it
+std::string place(const OpDef& op, const std::string& scope) {
+  return scope.empty() ? op.name : fmt::format("{} at {}", op.name, scope);
+}
+}  // namespace
+
+NodeId Graph::add_node(int region, const OpDef& op, std::vector<ValueId> inputs, Attrs attrs, std::string scope,
+                       int64_t at) {
   const auto count = static_cast<int>(inputs.size());
   if (count < op.min_inputs || (op.max_inputs >= 0 && count > op.max_inputs)) {
     throw Error({.kind = ErrorKind::config,
-                 .message = fmt::format("{} at {}: {} inputs given", op.name, scope, count),
+                 .message = fmt::format("{}: {} inputs given", place(op, scope), count),
                  .expected = op.max_inputs == op.min_inputs ? fmt::format("{}", op.min_inputs)
                              : op.max_inputs < 0            ? fmt::format("{} or more", op.min_inputs)
                                                             : fmt::format("{} to {}", op.min_inputs, op.max_inputs)});
@@ -56,7 +64,7 @@ NodeId Graph::add_node(int region, const OpDef& op, std::vector<ValueId> inputs,
     types = op.infer({node.attrs, in, {}});
   } catch (const Error& e) {
     ErrorInfo info = e.info();
-    if (info.kind == ErrorKind::config) info.message = fmt::format("{} at {}: {}", op.name, node.scope, info.message);
+    if (info.kind == ErrorKind::config) info.message = fmt::format("{}: {}", place(op, node.scope), info.message);
     throw Error(info);
   }
   const auto id = static_cast<NodeId>(nodes_.size());

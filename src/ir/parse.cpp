@@ -42,12 +42,13 @@ class Parser {
  private:
   struct Defined {
     std::string id;
+    size_t at;  // in the text
     Type type;
   };
 
   void state(Graph& graph) {
     const std::string role = word();
-    if (role != "weight" && role != "optimizer") fail("state role `" + role + "`", "weight or optimizer");
+    if (role != "weight" && role != "optimizer") fail_at(word_at_, "state role `" + role + "`", "weight or optimizer");
     const Type t = type();
     graph.add_state({string_literal(), t, role == "weight" ? StateRole::weight : StateRole::optimizer});
     end_of_line();
@@ -58,20 +59,22 @@ class Parser {
     if (peek() == '%') {
       do {
         const std::string id = value_name();
-        outs.push_back({id, type()});
+        const size_t id_at = word_at_;
+        outs.push_back({id, id_at, type()});
       } while (accept(','));
       expect('=');
     }
     const std::string name = word();
     const OpDef* op = find_op_(name);
-    if (op == nullptr) fail("unknown op `" + name + "`", "an op that `ringmaster ops` lists");
+    const size_t op_at = word_at_;
+    if (op == nullptr) fail_at(op_at, "unknown op `" + name + "`", "an op that `ringmaster ops` lists");
     expect('(');
     std::vector<ValueId> ins;
     if (!accept(')')) {
       do {
         const std::string id = value_name();
         const auto it = values_.find(id);
-        if (it == values_.end()) fail("%" + id + " is used before it is defined", "");
+        if (it == values_.end()) fail_at(word_at_, "%" + id + " is used before it is defined", "");
         ins.push_back(it->second);
       } while (accept(','));
       expect(')');
@@ -88,11 +91,14 @@ class Parser {
       }
     }
     end_of_line();
-    const Node& made = graph.node(graph.add_node(region, *op, ins, attrs, scope));
-    if (made.outputs.size() != outs.size()) fail(fmt::format("{} outputs named", outs.size()), fmt::format("{}", made.outputs.size()));
+    const Node& made = graph.node(add_node(graph, region, *op, ins, attrs, scope, op_at));
+    if (made.outputs.size() != outs.size())
+      fail_at(op_at, fmt::format("{} outputs named", outs.size()), fmt::format("{}", made.outputs.size()));
     for (size_t i = 0; i < outs.size(); ++i) {
-      if (graph.type(made.outputs[i]) != outs[i].type) fail("%" + outs[i].id + " is " + str(outs[i].type), str(graph.type(made.outputs[i])));
-      if (!values_.emplace(outs[i].id, made.outputs[i]).second) fail("%" + outs[i].id + " is defined twice", "");
+      if (graph.type(made.outputs[i]) != outs[i].type)
+        fail_at(outs[i].at, "%" + outs[i].id + " is " + str(outs[i].type), str(graph.type(made.outputs[i])));
+      if (!values_.emplace(outs[i].id, made.outputs[i]).second)
+        fail_at(outs[i].at, "%" + outs[i].id + " is defined twice", "");
     }
   }
 
@@ -114,22 +120,29 @@ class Parser {
     if (token.find_first_of(".en") == std::string::npos) return to_integer(token);
     double value = 0;
     const auto [end, error] = std::from_chars(token.data(), token.data() + token.size(), value);
-    if (error != std::errc() || end != token.data() + token.size()) fail("`" + token + "`", "a number");
+    if (error != std::errc() || end != token.data() + token.size()) fail_at(word_at_, "`" + token + "`", "a number");
     return value;
   }
 
   Type type() {
     const std::string name = word();
     const auto dtype = dtype_from_name(name);
-    if (!dtype) fail("unknown dtype `" + name + "`", "f32, bf16, f16, f64, i32, i64, u8 or u16");
+    if (!dtype) fail_at(word_at_, "unknown dtype `" + name + "`", "f32, bf16, f16, f64, i32, i64, u8 or u16");
     Type t{*dtype, {}};
     expect('[');
     if (!accept(']')) {
-      do t.shape.push_back(integer());
+      do t.shape.push_back(dim(t.shape));
       while (accept(','));
       expect(']');
     }
     return t;
+  }
+
+  int64_t dim(const Shape& before) {
+    const int64_t size = integer();
+    if (size < 0) fail_at(word_at_, fmt::format("dim {}", size), "0 or more");
+    if (before.rank() == Shape::max_rank) fail_at(word_at_, "one dim more", fmt::format("at most {}", Shape::max_rank));
+    return size;
   }
 
   std::string value_name() {
@@ -140,7 +153,7 @@ class Parser {
   int64_t to_integer(const std::string& token) {
     int64_t value = 0;
     const auto [end, error] = std::from_chars(token.data(), token.data() + token.size(), value);
-    if (error != std::errc() || end != token.data() + token.size()) fail("`" + token + "`", "an integer");
+    if (error != std::errc() || end != token.data() + token.size()) fail_at(word_at_, "`" + token + "`", "an integer");
     return value;
   }
 
@@ -159,8 +172,12 @@ class Parser {
   std::string word() {
     spaces();
     const size_t start = at_;
-    const auto part = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || std::string_view("_.-+/").find(c) != std::string_view::npos; };
+    const auto part = [](char c) {
+      return std::isalnum(static_cast<unsigned char>(c)) != 0 ||
+             std::string_view("_.-+/").find(c) != std::string_view::npos;
+    };
     while (!at_end() && part(text_[at_])) ++at_;
+    word_at_ = start;
     if (at_ == start) fail(at_end() ? "end of text" : fmt::format("`{}`", text_[at_]), "a word");
     return text_.substr(start, at_ - start);
   }
@@ -207,19 +224,40 @@ class Parser {
   char peek() const { return at_end() ? '\0' : text_[at_]; }
   bool at_end() const { return at_ >= text_.size(); }
 
-  [[noreturn]] void fail(const std::string& found, const std::string& expected) const {
-    int line = 1, column = 1;
-    for (size_t i = 0; i < at_ && i < text_.size(); ++i) {
-      column = text_[i] == '\n' ? 1 : column + 1;
-      if (text_[i] == '\n') ++line;
+  // What the op refuses is placed at its name.
+  NodeId add_node(Graph& graph, int region, const OpDef& op, std::vector<ValueId> ins, const Attrs& attrs,
+                  const std::string& scope, size_t at) const {
+    try {
+      return graph.add_node(region, op, std::move(ins), attrs, scope);
+    } catch (const Error& e) {
+      ErrorInfo info = e.info();
+      if (info.kind == ErrorKind::config) place(info, at);
+      throw Error(info);
     }
-    throw Error({.kind = ErrorKind::config, .message = "bad IR text: found " + found, .file = file_, .line = line, .column = column, .found = found, .expected = expected});
+  }
+
+  void place(ErrorInfo& info, size_t at) const {
+    info.file = file_;
+    info.line = info.column = 1;
+    for (size_t i = 0; i < at && i < text_.size(); ++i) {
+      info.column = text_[i] == '\n' ? 1 : info.column + 1;
+      if (text_[i] == '\n') ++info.line;
+    }
+  }
+
+  [[noreturn]] void fail(const std::string& found, const std::string& expected) const { fail_at(at_, found, expected); }
+  [[noreturn]] void fail_at(size_t at, const std::string& found, const std::string& expected) const {
+    ErrorInfo info{
+        .kind = ErrorKind::config, .message = "bad IR text: found " + found, .found = found, .expected = expected};
+    place(info, at);
+    throw Error(info);
   }
 
   const std::string& text_;
   const std::string& file_;
   const OpDef* (*find_op_)(std::string_view);
   size_t at_ = 0;
+  size_t word_at_ = 0;  // where the last word began
   std::map<std::string, ValueId> values_;
 };
 

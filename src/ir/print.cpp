@@ -31,7 +31,7 @@ std::string print_node(const Graph& graph, const Node& node) {
 std::string print(const Graph& graph) {
   std::string out = "program " + graph.name() + "\n";
   for (const State& state : graph.states()) {
-    out += fmt::format("state {} {} \"{}\"\n", keyword(state.role), str(state.type), state.name);
+    out += fmt::format("state {} {} {}\n", keyword(state.role), str(state.type), str(AttrValue(state.name)));
   }
   for (const Region& region : graph.regions()) {
     out += std::string(keyword(region.kind)) + "\n";

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// verify: the rules that every pass must leave intact; a broken one is our bug and names the pass.
 #include <set>
 
 #include "core/error.h"
@@ -13,7 +14,8 @@ void check_state(const Graph& graph, const Node& node, std::string_view after) {
   const State* state = graph.find_state(node.attrs.text("name"));
   CHECK(state != nullptr, "after {}: {} names no state: {}", after, node.op->name, node.attrs.text("name"));
   const Type& type = role == Role::state_read ? graph.type(node.outputs[0]) : graph.type(node.inputs[0]);
-  CHECK(type == state->type, "after {}: {} of {} has {}, the state is {}", after, node.op->name, state->name, str(type), str(state->type));
+  CHECK(type == state->type, "after {}: {} of {} has {}, the state is {}", after, node.op->name, state->name, str(type),
+        str(state->type));
 }
 
 }  // namespace
@@ -27,21 +29,28 @@ void verify(const Graph& graph, std::string_view after) {
     for (const NodeId id : region.nodes) {
       const Node& node = graph.node(id);
       if (node.dead) continue;
-      CHECK(node.region == static_cast<int>(r), "after {}: {} at {} stands in the list of another region", after, node.op->name, node.scope);
+      CHECK(node.region == static_cast<int>(r), "after {}: {} at {} stands in the list of another region", after,
+            node.op->name, node.scope);
       for (const ValueId v : node.inputs) {
         const int home = defined[static_cast<size_t>(v)];
-        CHECK(home != none, "after {}: %{} is used by {} at {} before it is defined", after, v, node.op->name, node.scope);
-        const bool leaves = graph.regions()[static_cast<size_t>(home)].kind == RegionKind::for_grain && home != static_cast<int>(r);
+        CHECK(home != none, "after {}: %{} is used by {} at {} before it is defined", after, v, node.op->name,
+              node.scope);
+        const bool leaves =
+            graph.regions()[static_cast<size_t>(home)].kind == RegionKind::for_grain && home != static_cast<int>(r);
         const bool exit = is_grain_exit(graph.producer(v).op->traits.role);
-        CHECK(!leaves || exit, "after {}: {} at {} uses %{} of a grain, which only a grain exit may leave", after, node.op->name, node.scope, v);
-        CHECK(leaves || !exit || home != static_cast<int>(r), "after {}: {} at {} uses %{} before all grains have run", after, node.op->name, node.scope, v);
+        CHECK(!leaves || exit, "after {}: {} at {} uses %{} of a grain, which only a grain exit may leave", after,
+              node.op->name, node.scope, v);
+        CHECK(leaves || !exit || home != static_cast<int>(r), "after {}: {} at {} uses %{} before all grains have run",
+              after, node.op->name, node.scope, v);
       }
       const std::vector<Type> in = graph.input_types(node);
       const std::vector<Type> out = graph.output_types(node);
       const std::vector<Type> inferred = node.op->infer({node.attrs, in, {}});
-      CHECK(inferred == out, "after {}: {} at {} has other types than its inputs give", after, node.op->name, node.scope);
+      CHECK(inferred == out, "after {}: {} at {} has other types than its inputs give", after, node.op->name,
+            node.scope);
       if (is_grain_exit(node.op->traits.role)) {
-        CHECK(region.kind == RegionKind::for_grain, "after {}: {} stands outside of a grain region", after, node.op->name);
+        CHECK(region.kind == RegionKind::for_grain, "after {}: {} stands outside of a grain region", after,
+              node.op->name);
       }
       check_state(graph, node, after);
       if (node.op->traits.role == Role::state_write) written.insert(node.attrs.text("name"));
