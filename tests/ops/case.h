@@ -4,6 +4,7 @@
 #pragma once
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -22,8 +23,9 @@ struct Case {
   std::string name() const;  // matmul_3_bf16
 };
 
-// Every sample of every op that computes.
+// Every sample of every op that computes, and those of them that fit.
 std::vector<Case> all_cases();
+std::vector<Case> cases_where(const std::function<bool(const Case&)>& fits);
 void PrintTo(const Case& c, std::ostream* out);
 
 // What kernels and references see of the run.
@@ -78,6 +80,8 @@ class TestBed {
 // The outputs of one run.
 std::vector<std::vector<char>> run_kernel(const Case& c, const std::vector<ir::RefTensor>& in, const KernelRun& how);
 
-class Conformance : public testing::TestWithParam<Case> {};
+struct CaseName {
+  std::string operator()(const testing::TestParamInfo<Case>& info) const { return info.param.name(); }
+};
 
 }  // namespace ringmaster::ops

@@ -78,6 +78,12 @@ std::vector<Case> all_cases() {
   return cases;
 }
 
+std::vector<Case> cases_where(const std::function<bool(const Case&)>& fits) {
+  std::vector<Case> cases = all_cases();
+  std::erase_if(cases, [&](const Case& c) { return !fits(c); });
+  return cases;
+}
+
 ir::RunContext test_context() { return {.seed = 17, .step = 3, .phase = 1, .first_sample = 40}; }
 
 std::vector<double> draw(const ir::Fill& fill, int64_t count, const std::string& name, uint64_t index) {
