@@ -79,7 +79,7 @@ std::string duration_text(double seconds) {
 }
 
 Terminal::Terminal(const Options& options) : options_(options) {
-  const bool terminal = options.columns > 0 || ::isatty(STDERR_FILENO) != 0;
+  const bool terminal = options.columns > 0 || (options.columns == 0 && ::isatty(STDERR_FILENO) != 0);
   unicode_ = utf8_locale();
   live_ = terminal && !options.silent;
   color_ = terminal && !is_set("NO_COLOR");

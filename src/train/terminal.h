@@ -41,7 +41,7 @@ class Terminal {
  public:
   struct Options {
     bool silent = false;   // says nothing but errors
-    int columns = 0;       // > 0: stderr ends on a terminal of this width; 0: find out
+    int columns = 0;       // > 0: stderr ends on a terminal of this width; 0: find out; -1: on none
     int64_t log_freq = 1;  // steps between whole lines
   };
   explicit Terminal(const Options& options);

@@ -29,7 +29,8 @@ struct TrainOptions {
   int attempt = 1;                           // 1-based; counts the starts by one launcher
   int64_t launcher_pid = 0;                  // 0: this process
   int64_t mpirun_pid = 0;                    // 0: none
-  int terminal_columns = 0;                  // > 0: stderr ends on a terminal of this width, whatever this process sees
+  int terminal_columns =
+      0;  // whatever this process sees: stderr ends on a terminal of this width (> 0), on none (-1); 0: look
   bool in_process =
       false;  // ranks are threads (tests): no signal handlers, and a failing rank throws instead of ending the job
 };

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/commands.h"
+
+#include <algorithm>
+
+namespace ringmaster::launcher {
+namespace {
+
+constexpr Flag set{"--set", "KEY=VALUE", "a key of the configuration, later than the file; once a key", true};
+constexpr Flag json{"--json", "", "one JSON object on stdout, errors too"};
+constexpr Flag run_dir{"--run-dir", "DIR", "the run folder; default output.dir, else runs/<name of CONFIG>"};
+constexpr Flag help_flag{"--help", "", "this text"};
+
+// Between a launcher and the ranks that it started; values that only it can know.
+constexpr Flag launcher_pid{"--launcher-pid", "PID"};
+constexpr Flag columns{"--terminal-columns", "N"};
+
+constexpr std::string_view runs = "train and use", looks = "look before you run", keeps = "measure and keep";
+
+std::vector<Command> running() {
+  return {
+      {.name = "train",
+       .target = "CONFIG",
+       .doc = "train the model that CONFIG describes; go on from its newest checkpoint if there is one",
+       .group = runs,
+       .flags = {{"--ranks", "N",
+                  "MPI ranks, more than cores is fine; default launch.ranks. Under mpirun or srun the job decides"},
+                 run_dir,
+                 set,
+                 {"--resume", "auto|never|DIR",
+                  "from the newest checkpoint, from scratch, or from the run or checkpoint DIR"},
+                 {"--dry-run", "", "print the launch line and stop"},
+                 {"--dump-graph", "DIR", "write the program after each pass into DIR"},
+                 {"--disable-pass", "NAME", "leave a pass out, to find the one that is wrong", true},
+                 {"--quiet", "", "only errors and warnings"},
+                 help_flag,
+                 launcher_pid,
+                 columns},
+       .examples = {{"train configs/gpt-quickstart.yaml --ranks 2 --set data.path=book.txt",
+                     "two ranks on this machine"},
+                    {"train configs/gpt-quickstart.yaml --ranks 2 --set training.steps=5000", "the same run, further"},
+                    {"train my.yaml --run-dir /scratch/try-7 --set optimizer.lr=1e-3", "a folder of its own"}},
+       .run = train},
+      {.name = "eval",
+       .target = "RUN|CKPT",
+       .doc = "the validation loss of a run's newest checkpoint, or of a checkpoint",
+       .group = runs,
+       .flags = {{"--data", "FILE", "all of FILE is the validation split"}, set, json, help_flag},
+       .examples = {{"eval runs/gpt-quickstart", "on the run's own validation split"},
+                    {"eval runs/gpt-quickstart --data other.txt --json", "on another text"}},
+       .run = eval},
+      {.name = "sample",
+       .target = "RUN|CKPT",
+       .doc = "text from a run's newest checkpoint, or from a checkpoint",
+       .group = runs,
+       .flags = {{"--prompt", "TEXT", "what the text begins with; default a line's start"},
+                 {"--tokens", "N", "new tokens of each sequence; default 256"},
+                 {"--count", "N", "sequences; default 1"},
+                 {"--temperature", "T", "0 takes the most probable token, 1 the model's own odds (default)"},
+                 {"--seed", "N", "of the draws; default 0. The same arguments give the same bytes"},
+                 {"--ranks", "N", "MPI ranks that share the sequences; default 1"},
+                 {"--format", "text", "the form of the output"},
+                 {"--out", "FILE", "write there instead of on stdout"},
+                 help_flag,
+                 launcher_pid},
+       .examples = {{"sample runs/gpt-quickstart --prompt 'template <' --tokens 400", "go on from a prompt"},
+                    {"sample runs/gpt-quickstart --temperature 0", "the most probable text"}},
+       .run = sample},
+  };
+}
+
+std::vector<Command> looking() {
+  return {
+      {.name = "plan",
+       .target = "CONFIG",
+       .doc = "memory, wire bytes and FLOPs of a run before it exists; needs no data and no MPI",
+       .group = looks,
+       .flags = {{"--ranks", "N", "plan for that many ranks; default launch.ranks"},
+                 {"--threads", "N", "a rank; default launch.threads_per_rank"},
+                 {"--isa", "NAME", "plan for avx2, avx512, avx512_bf16 or amx; only this machine's own is exact"},
+                 {"--memory", "SIZE", "exit 3 unless each rank fits, such as 2GiB; default what the machine grants"},
+                 set,
+                 json,
+                 help_flag},
+       .examples = {{"plan configs/gpt2-124m.yaml --ranks 2 --memory 2GiB", "does it fit?"},
+                    {"plan my.yaml --set training.global_batch_size=64 --json", "for a script"}},
+       .run = plan},
+      {.name = "config show",
+       .target = "CONFIG",
+       .doc = "every key with its value and where that comes from",
+       .group = looks,
+       .flags = {set, json, help_flag},
+       .examples = {{"config show my.yaml --set training.steps=10", ""}},
+       .run = config_show},
+      {.name = "config schema",
+       .doc = "every key with its type, default, range and meaning",
+       .group = looks,
+       .flags = {json, help_flag},
+       .run = config_schema},
+      {.name = "models",
+       .doc = "the recipes that model.recipe names",
+       .group = looks,
+       .flags = {json, help_flag},
+       .run = models},
+      {.name = "ops",
+       .doc = "the operations that programs are made of",
+       .group = looks,
+       .flags = {json, help_flag},
+       .run = ops},
+      {.name = "doctor",
+       .doc = "is this machine fit to train? Says what is wrong and the cure; exit 3 if something fails",
+       .group = looks,
+       .flags = {json, help_flag, launcher_pid},
+       .run = doctor},
+  };
+}
+
+std::vector<Command> keeping() {
+  return {
+      {.name = "bench step",
+       .target = "CONFIG",
+       .doc = "time the training step on random token ids; no data needed",
+       .group = keeps,
+       .flags = {{"--ranks", "N", "MPI ranks; default launch.ranks"},
+                 {"--pairs", "N", "measurements, each one of ours and one of the peer; default 3"},
+                 {"--vs", "torch", "a peer to pair with; its environment is made on first use, or $RINGMASTER_PYTHON"},
+                 set,
+                 json,
+                 help_flag,
+                 launcher_pid},
+       .examples = {{"bench step configs/gpt2-124m.yaml --vs torch", "ratios of pairs: above 1, ours is faster"}},
+       .run = bench_step},
+      {.name = "checkpoint ls",
+       .target = "RUN",
+       .doc = "the checkpoints of a run",
+       .group = keeps,
+       .flags = {json, help_flag},
+       .run = checkpoint_ls},
+      {.name = "checkpoint verify",
+       .target = "CKPT|RUN",
+       .doc = "read every byte of a checkpoint, or of a run's newest, and compare it with its manifest",
+       .group = keeps,
+       .flags = {{"--all", "", "all checkpoints of RUN"}, json, help_flag},
+       .examples = {{"checkpoint verify runs/gpt-quickstart --all", ""}},
+       .run = checkpoint_verify},
+  };
+}
+
+}  // namespace
+
+const Flag* Command::find(std::string_view flag) const {
+  const auto found = std::ranges::find(flags, flag, &Flag::name);
+  return found == flags.end() ? nullptr : &*found;
+}
+
+std::span<const Command> commands() {
+  static const std::vector<Command> table = [] {
+    std::vector<Command> all;
+    for (auto part : {running(), looking(), keeping()}) all.insert(all.end(), part.begin(), part.end());
+    return all;
+  }();
+  return table;
+}
+
+const Command* find_command(std::string_view name) {
+  const auto found = std::ranges::find(commands(), name, &Command::name);
+  return found == commands().end() ? nullptr : &*found;
+}
+
+}  // namespace ringmaster::launcher

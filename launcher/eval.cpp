@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// eval: the validation loss of a checkpoint, in this process.
+#include "launcher/commands.h"
+#include "launcher/job.h"
+#include "launcher/output.h"
+#include "train/evaluate.h"
+
+#include <nlohmann/json.hpp>
+
+namespace ringmaster::launcher {
+
+int eval(const Arguments& arguments) {
+  const auto comm = comm::make_single();
+  const train::Evaluation result = train::evaluate(
+      {.from = arguments.target(), .data = arguments.value("--data").value_or(""), .sets = arguments.values("--set")},
+      *comm);
+  if (arguments.has("--json")) {
+    print_json(train::to_json(result));
+    return 0;
+  }
+  print(
+      fmt::format("step             {}\n"
+                  "validation loss  {:.4f} nats a token\n"
+                  "tokens           {}\n"
+                  "params hash      {}\n",
+                  result.step, result.validation_loss, result.validation_tokens, result.params_hash));
+  return 0;
+}
+
+}  // namespace ringmaster::launcher

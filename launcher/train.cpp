@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// train: as the launcher, checks the run and starts its ranks; as a rank, trains. One rank alone is both in one process.
+#include "train/train.h"
+
+#include "launcher/commands.h"
+#include "launcher/failure.h"
+#include "launcher/job.h"
+#include "launcher/mpirun.h"
+#include "launcher/output.h"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+
+namespace ringmaster::launcher {
+namespace {
+
+train::TrainOptions options_of(const Arguments& arguments) {
+  train::TrainOptions options;
+  const std::string resume = arguments.value("--resume").value_or("auto");
+  if (resume == "never") options.resume = train::Resume::never;
+  if (resume != "never" && resume != "auto") {
+    options.resume = train::Resume::folder;
+    options.resume_from = resume;
+  }
+  options.dump_graph = arguments.value("--dump-graph").value_or("");
+  options.disabled_passes = arguments.values("--disable-pass");
+  options.quiet = arguments.has("--quiet");
+  options.resolved = arguments.load_config();
+  std::vector<std::string> typed{"ringmaster"};
+  typed.insert(typed.end(), arguments.words().begin(), arguments.words().end());
+  options.command = shell_text(typed);
+  return options;
+}
+
+// Of the terminal behind stderr; -1 if there is none. A rank can not look for itself: mpirun gives it a terminal of its own.
+int terminal_columns() {
+  if (::isatty(STDERR_FILENO) == 0) return -1;
+  winsize size{};
+  return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+int train_as_rank(const Arguments& arguments) {
+  const auto launcher = arguments.integer("--launcher-pid");
+  if (launcher) ::dup2(STDOUT_FILENO, STDERR_FILENO);  // mpirun.h
+  train::TrainOptions options = options_of(arguments);
+  options.launcher_pid = launcher.value_or(0);
+  options.mpirun_pid = ::getppid();
+  options.terminal_columns = static_cast<int>(arguments.integer("--terminal-columns", {-1, 10000}).value_or(0));
+  const auto comm = join_job(arguments, comm_options(options.resolved.config));
+  const int code = train::train(options, *comm);
+  comm->finalize();
+  return code;
+}
+
+int launch(const Arguments& arguments, const train::TrainOptions& options) {
+  const auto ranks = static_cast<int>(options.resolved.config.launch.ranks);
+  const auto line =
+      launch_line(ranks, rank_words(arguments, {fmt::format("--launcher-pid={}", ::getpid()),
+                                                fmt::format("--terminal-columns={}", terminal_columns())}));
+  const RunFiles files(options.resolved.config.output.dir);
+  const Ended ended = run_ranks(line, [&] { return files.written("launch.json"); });
+  if (ended.interrupted) {
+    note("stopped by a second Ctrl-C; nothing was saved since the last checkpoint");
+    return 130;
+  }
+  const int code = exit_code(ended);
+  const bool spoke = ended.status == code && (files.written("summary.json") || code == 2);
+  if (code != 0 && !spoke) close_failed_run(files, ended, options.resolved.config);
+  return code;
+}
+
+}  // namespace
+
+int train(const Arguments& arguments) {
+  ::signal(SIGPIPE, SIG_IGN);  // a log that nobody reads must not end a run
+  if (comm::launched_by_mpi()) return train_as_rank(arguments);
+  train::TrainOptions options = options_of(arguments);
+  train::check(options);
+  const int64_t ranks = options.resolved.config.launch.ranks;
+  if (arguments.has("--dry-run")) {
+    std::vector<std::string> alone = rank_words(arguments);
+    alone.insert(alone.begin(), "ringmaster");
+    const auto line = ranks > 1 ? launch_line(static_cast<int>(ranks), rank_words(arguments)) : alone;
+    print(shell_text(line) + "\n");
+    return 0;
+  }
+  if (ranks > 1) return launch(arguments, options);
+  const auto comm = comm::make_single(comm_options(options.resolved.config));
+  return train::train(options, *comm);
+}
+
+}  // namespace ringmaster::launcher
