@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// dnnl_rows: row-wise oneDNN primitives over tiles of rows. 16-bit data is widened tile by tile in scratch.
+#include "backend/cpu/dnnl.h"
+#include "backend/cpu/dnnl_primitive.h"
+
+#include <array>
+
+namespace ringmaster::backend {
+
+class Rows::Impl {
+ public:
+  Impl(const RowsSpec& spec, int threads) : spec_(spec), threads_(threads) {
+    constexpr int64_t tile_elements = 16384;  // 64 KiB: tiles of three tensors stay in L2
+    tile_ = {spec.rows,
+             std::clamp<int64_t>(tile_elements / std::max<int64_t>(spec.width, 1), 1, std::max<int64_t>(spec.rows, 1))};
+    if (spec.rows * spec.width == 0) return;
+    const OneThread one;
+    prepare(tile_.length(0));
+    if (tile_.is_tail(tile_.pieces() - 1)) prepare(tile_.length(tile_.pieces() - 1));
+  }
+
+  int64_t scratch_bytes() const { return std::min<int64_t>(threads_, tasks()) * slot_bytes(); }
+
+  void run(std::span<const void* const> in, std::span<void* const> out, void* scratch) {
+    for_tasks(tasks(), threads_, "row primitive", [&](int64_t task, int slot) {
+      std::array<void*, 6> data{};
+      char* at = offset(scratch, slot * slot_bytes());
+      const int64_t begin = tile_.begin(task), rows = tile_.length(task);
+      for (size_t i = 0; i < roles_.size(); ++i) {
+        const Role& role = roles_[i];
+        const bool input = i < in.size();
+        void* base = input ? const_cast<void*>(in[i]) : out[i - in.size()];
+        data[i] = offset(base, role.shared ? 0 : begin * role.width * size(role));
+        if (!role.wide) continue;
+        float* tile = reinterpret_cast<float*>(at);
+        at += aligned(tile_.size * role.width * 4);
+        if (input) widen(data[i], spec_.dtype, tile, rows * role.width);
+        data[i] = tile;
+      }
+      Prepared& primitive = primitives_[tile_.is_tail(task) ? 1 : 0];
+      if (!primitive.run(slot, std::span(data).first(roles_.size()), at)) return false;
+      for (size_t i = in.size(); i < roles_.size(); ++i) {
+        const Role& role = roles_[i];
+        if (!role.wide) continue;
+        narrow(static_cast<float*>(data[i]), spec_.dtype, offset(out[i - in.size()], begin * role.width * 2),
+               rows * role.width);
+      }
+      return true;
+    });
+  }
+
+ private:
+  // An argument: `width` elements a row, or one vector that all rows share; `wide`: 16-bit in memory, computed in f32.
+  struct Role {
+    int64_t width;
+    bool shared, wide;
+  };
+
+  int64_t tasks() const { return primitives_.empty() ? 0 : tile_.pieces(); }
+  int64_t size(const Role& role) const { return role.wide ? size_of(spec_.dtype) : 4; }
+  int64_t slot_bytes() const {
+    int64_t bytes = 0, tiles = 0;
+    for (const Prepared& p : primitives_) bytes = std::max(bytes, p.scratch_bytes());
+    for (const Role& role : roles_) tiles += role.wide ? aligned(tile_.size * role.width * 4) : 0;
+    return bytes + tiles;
+  }
+
+  void prepare(int64_t rows) {
+    const bool flat = spec_.kind == RowsSpec::gelu || spec_.kind == RowsSpec::gelu_grad;
+    const auto f32 = memory::data_type::f32;
+    const memory::desc x =
+        flat ? memory::desc({rows * spec_.width}, f32, {1}) : memory::desc({rows, spec_.width}, f32, {spec_.width, 1});
+    const Role data{spec_.width, false, spec_.dtype != DType::f32};
+    switch (spec_.kind) {
+      case RowsSpec::gelu:
+        roles_ = {data, data};
+        add(gelu(x), {{DNNL_ARG_SRC, x}, {DNNL_ARG_DST, x}});
+        return;
+      case RowsSpec::gelu_grad:
+        roles_ = {data, data, data};
+        add(gelu_grad(x), {{DNNL_ARG_DIFF_DST, x}, {DNNL_ARG_SRC, x}, {DNNL_ARG_DIFF_SRC, x}});
+        return;
+      case RowsSpec::softmax:
+        roles_ = {data, data};
+        add(softmax(x), {{DNNL_ARG_SRC, x}, {DNNL_ARG_DST, x}});
+        return;
+      case RowsSpec::layer_norm: {
+        const Role vector{spec_.width, true, false}, statistic{1, false, false};
+        roles_ = {data, vector, vector, data, statistic, statistic};
+        const memory::desc v({spec_.width}, f32, {1}), s({rows}, f32, {1});
+        add(layer_norm(x, s), {{DNNL_ARG_SRC, x},
+                               {DNNL_ARG_SCALE, v},
+                               {DNNL_ARG_SHIFT, v},
+                               {DNNL_ARG_DST, x},
+                               {DNNL_ARG_MEAN, s},
+                               {DNNL_ARG_VARIANCE, s}});
+        return;
+      }
+    }
+  }
+
+  template <typename Pd> void add(const std::pair<Pd, dnnl::primitive>& made, std::vector<Arg> args) {
+    primitives_.emplace_back(made.first, made.second, std::move(args), threads_);
+  }
+
+  // The descriptors take different arguments in oneDNN 2 and 3; nothing else differs.
+  static auto gelu_forward_desc(const memory::desc& x) {
+    constexpr auto prop = dnnl::prop_kind::forward_training;
+    constexpr auto algorithm = dnnl::algorithm::eltwise_gelu_tanh;
+    using Op = dnnl::eltwise_forward;
+#if DNNL_VERSION_MAJOR >= 3
+    return Op::primitive_desc(cpu(), prop, algorithm, x, x, 0.0F, 0.0F, user_scratchpad());
+#else
+    return Op::primitive_desc(Op::desc(prop, algorithm, x, 0.0F, 0.0F), user_scratchpad(), cpu());
+#endif
+  }
+  static std::pair<dnnl::eltwise_forward::primitive_desc, dnnl::primitive> gelu(const memory::desc& x) {
+    const auto pd = gelu_forward_desc(x);
+    return {pd, dnnl::eltwise_forward(pd)};
+  }
+  static std::pair<dnnl::eltwise_backward::primitive_desc, dnnl::primitive> gelu_grad(const memory::desc& x) {
+    constexpr auto algorithm = dnnl::algorithm::eltwise_gelu_tanh;
+    using Op = dnnl::eltwise_backward;
+#if DNNL_VERSION_MAJOR >= 3
+    const Op::primitive_desc pd(cpu(), algorithm, x, x, x, 0.0F, 0.0F, gelu_forward_desc(x), user_scratchpad());
+#else
+    const Op::primitive_desc pd(Op::desc(algorithm, x, x, 0.0F, 0.0F), user_scratchpad(), cpu(), gelu_forward_desc(x));
+#endif
+    return {pd, Op(pd)};
+  }
+  static std::pair<dnnl::softmax_forward::primitive_desc, dnnl::primitive> softmax(const memory::desc& x) {
+    constexpr auto prop = dnnl::prop_kind::forward_training;
+    using Op = dnnl::softmax_forward;
+#if DNNL_VERSION_MAJOR >= 3
+    const Op::primitive_desc pd(cpu(), prop, dnnl::algorithm::softmax_accurate, x, x, 1, user_scratchpad());
+#else
+    const Op::primitive_desc pd(Op::desc(prop, x, 1), user_scratchpad(), cpu());
+#endif
+    return {pd, Op(pd)};
+  }
+  std::pair<dnnl::layer_normalization_forward::primitive_desc, dnnl::primitive> layer_norm(
+      const memory::desc& x, const memory::desc& s) const {
+    constexpr auto prop = dnnl::prop_kind::forward_training;
+    const auto flags = dnnl::normalization_flags::use_scale | dnnl::normalization_flags::use_shift;
+    const auto eps = static_cast<float>(spec_.eps);
+    using Op = dnnl::layer_normalization_forward;
+#if DNNL_VERSION_MAJOR >= 3
+    const Op::primitive_desc pd(cpu(), prop, x, x, s, eps, flags, user_scratchpad());
+#else
+    const Op::primitive_desc pd(Op::desc(prop, x, s, eps, flags), user_scratchpad(), cpu());
+#endif
+    return {pd, Op(pd)};
+  }
+
+  RowsSpec spec_;
+  int threads_;
+  Cut tile_{};
+  std::vector<Role> roles_;           // inputs, then outputs
+  std::vector<Prepared> primitives_;  // for whole tiles; for the last one
+};
+
+Rows::Rows(const RowsSpec& spec, int threads) : impl_(std::make_unique<Impl>(spec, threads)) {}
+Rows::~Rows() = default;
+int64_t Rows::scratch_bytes() const { return impl_->scratch_bytes(); }
+void Rows::run(std::initializer_list<const void*> in, std::initializer_list<void*> out, void* scratch) {
+  impl_->run({in.begin(), in.size()}, {out.begin(), out.size()}, scratch);
+}
+
+}  // namespace ringmaster::backend

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the oneDNN wrapper promises beyond the numbers, which the conformance suite judges op by op.
+#include "backend/cpu/dnnl.h"
+
+#include <gtest/gtest.h>
+#include <omp.h>
+
+#include <thread>
+#include <vector>
+
+namespace ringmaster::backend {
+namespace {
+
+std::vector<float> product(int threads, int64_t m, int64_t n, int64_t k) {
+  std::vector<float> a(static_cast<size_t>(m * k)), b(static_cast<size_t>(k * n)), c(static_cast<size_t>(m * n));
+  for (size_t i = 0; i < a.size(); ++i) a[i] = static_cast<float>(i % 17) / 16.0F - 0.5F;
+  for (size_t i = 0; i < b.size(); ++i) b[i] = static_cast<float>(i % 23) / 22.0F - 0.5F;
+  Matmul matmul({.m = m, .n = n, .k = k}, threads);
+  std::vector<char> scratch(static_cast<size_t>(matmul.scratch_bytes()) + 64);
+  void* aligned = scratch.data();
+  size_t space = scratch.size();
+  std::align(64, static_cast<size_t>(matmul.scratch_bytes()), aligned, space);
+  matmul.run(a.data(), b.data(), nullptr, c.data(), aligned);
+  return c;
+}
+
+TEST(Matmul, LeavesTheCallersThreadCountAlone) {
+  for (const int threads : {1, 2, 5}) {
+    const int before = omp_get_max_threads();
+    product(threads, 300, 700, 40);
+    EXPECT_EQ(omp_get_max_threads(), before) << threads << " threads";
+  }
+}
+
+// Ranks of a test are threads of one process: each brings its own OpenMP team.
+TEST(Matmul, RunsInSeveralThreadsOfAProcessAtOnce) {
+  const std::vector<float> expected = product(1, 130, 257, 65);
+  std::vector<std::vector<float>> got(4);
+  {
+    std::vector<std::jthread> ranks;
+    for (auto& c : got) ranks.emplace_back([&c] { c = product(2, 130, 257, 65); });
+  }
+  for (const auto& c : got) EXPECT_TRUE(c == expected);
+}
+
+TEST(Matmul, HasNothingToDoForNoRows) { EXPECT_TRUE(product(2, 0, 8, 8).empty()); }
+
+TEST(Rows, HasNothingToDoForNoRows) {
+  Rows softmax({.kind = RowsSpec::softmax, .rows = 0, .width = 8}, 2);
+  EXPECT_EQ(softmax.scratch_bytes(), 0);
+  softmax.run({nullptr}, {nullptr}, nullptr);
+}
+
+}  // namespace
+}  // namespace ringmaster::backend
