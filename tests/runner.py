@@ -17,6 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BUDGET_S = {"unit": 150, "conformance": 150, "comm": 180}  # on 2 cores; printed, never a verdict
+DETAILED_FAILURES = 20  # of one executable
 HANG_S = 900  # far above what any test needs, on any machine
 
 
@@ -140,6 +141,10 @@ def tests_of(build):
     return [Test(entry) for entry in json.loads(listing.stdout)["tests"]]
 
 
+def indented(text):
+    return "".join("\n    " + line for line in text.splitlines()) + "\n"
+
+
 def show(text):
     print(text, flush=True)
 
@@ -162,9 +167,11 @@ def run_group(group, tests, logs, allowed):
         counts = {state: sum(case.state == state for case in cases) for state in totals}
         text = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "no case"
         show(f"  {test.name:<28} {text:<36} {time.monotonic() - test_began:7.1f} s")
+        told = 0
         for case in cases:
             if case.state == "failed":
-                show(f"\n  FAILED {case.name}\n" + "\n".join("    " + line for line in case.detail.splitlines()) + "\n")
+                told += 1  # where everything fails, the first few say why
+                show(f"\n  FAILED {case.name}" + (indented(case.detail) if told <= DETAILED_FAILURES else ""))
             elif case.state == "skipped":
                 show(f"    skipped {case.name}: {case.detail}")
     spent = time.monotonic() - began
