@@ -143,16 +143,21 @@ class Chart {
                        label_width + 1, labels);
   }
 
+  // As many entries as fit.
   std::string legend() const {
-    std::string out = fmt::format("{:{}}{} train {:.3f}", "", label_width + 1,
-                                  paint(cyan, options_.unicode ? "⠤⠤" : "**"), recent_train());
+    std::string out = fmt::format("{:{}}", "", label_width + 1);
+    int room = width_;
+    const auto add = [&](const char* color, const char* unicode, const char* ascii, const std::string& text) {
+      const int cells = 3 + static_cast<int>(text.size()) + 3;  // a mark of up to two cells, and the gap behind
+      if (room < cells) return;
+      room -= cells;
+      out += paint(color, options_.unicode ? unicode : ascii) + " " + text + "   ";
+    };
+    add(cyan, "⠤⠤", "**", fmt::format("train {:.3f}", recent_train()));
     if (!curve_.validation.empty())
-      out += fmt::format("   {} validation {:.3f}", paint(yellow, options_.unicode ? "●" : "o"),
-                         curve_.validation.back().loss);
-    if (curve_.baseline)
-      out += fmt::format("   {} {} {:.3f}", paint(dim, options_.unicode ? "╌╌" : "--"), curve_.baseline_name,
-                         *curve_.baseline);
-    return out + "\n";
+      add(yellow, "●", "o", fmt::format("validation {:.3f}", curve_.validation.back().loss));
+    if (curve_.baseline) add(dim, "╌╌", "--", fmt::format("{} {:.3f}", curve_.baseline_name, *curve_.baseline));
+    return out.substr(0, out.find_last_not_of(' ') + 1) + "\n";
   }
   double recent_train() const {  // one step is noisy: the mean of the last twentieth
     const size_t n = std::max<size_t>(1, curve_.train.size() / 20);

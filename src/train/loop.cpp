@@ -118,8 +118,7 @@ Loop::Outcome Loop::step() {
   loss_ = program_.output_scalar("loss");
   grad_norm_ = program_.output_scalar("grad_norm");
   if (program_.output_scalar("commit") == 0) {
-    divergence_ = fmt::format("the {} is not finite (loss {}, gradient norm {})",
-                              std::isfinite(loss_) ? "gradient norm" : "loss", loss_, grad_norm_);
+    divergence_ = std::isfinite(loss_) ? "the gradient norm is not finite" : "the loss is not finite";
     return Outcome::diverged;
   }
   clock.total = seconds(start, now());

@@ -105,6 +105,7 @@ const char* what_it_is(Category category) {
 PlanReport plan(const config::Resolved& resolved, const PlanOptions& options) {
   PlanReport report{.name = Path(resolved.file).stem().string(), .ranks = options.ranks, .isa = isa()};
   const config::Config& c = resolved.config;
+  check_recipe(resolved);
   report.threads = options.threads > 0 ? options.threads : threads_per_rank(c.launch.threads_per_rank, options.ranks);
   ProgramOptions programs{.train = true,
                           .validation = true,

@@ -51,19 +51,28 @@ void check_memory(int64_t bytes, const comm::Communicator& comm) {
        .cure = "lower training.grain_size, training.seq_len or the model's size, or use fewer ranks on this node"});
 }
 
+ErrorInfo unknown_recipe(const config::Config& config, ErrorInfo info) {
+  std::vector<std::string> known;
+  for (const models::Entry& entry : models::all()) known.emplace_back(entry.name);
+  const std::string hint = nearest(config.model.recipe, known);
+  info.message = fmt::format("unknown recipe `{}`", config.model.recipe);
+  info.found = config.model.recipe;
+  info.expected = fmt::format("one of: {}", fmt::join(known, ", "));
+  info.cure = hint.empty() ? "`ringmaster models` lists them" : fmt::format("did you mean `{}`?", hint);
+  return info;
+}
+
 }  // namespace
 
 std::unique_ptr<models::Recipe> make_recipe(const config::Config& config) {
   if (const models::Entry* entry = models::find(config.model.recipe)) return entry->make(config);
-  std::vector<std::string> known;
-  for (const models::Entry& entry : models::all()) known.emplace_back(entry.name);
-  const std::string hint = nearest(config.model.recipe, known);
-  throw Error({.kind = ErrorKind::config,
-               .message = fmt::format("unknown recipe `{}`", config.model.recipe),
-               .key = "model.recipe",
-               .found = config.model.recipe,
-               .expected = fmt::format("one of: {}", fmt::join(known, ", ")),
-               .cure = hint.empty() ? "`ringmaster models` lists them" : fmt::format("did you mean `{}`?", hint)});
+  throw Error(unknown_recipe(config, {.kind = ErrorKind::config, .key = "model.recipe"}));
+}
+
+void check_recipe(const config::Resolved& resolved) {
+  const config::Config& c = resolved.config;
+  if (models::find(c.model.recipe) == nullptr)
+    throw Error(unknown_recipe(c, config::error_at(resolved, "model.recipe", "")));
 }
 
 Programs compile(const config::Config& config, const ProgramOptions& options) {

@@ -3,7 +3,7 @@
 // a Session adds the arena and the executors bound to it.
 #pragma once
 #include "comm/comm.h"
-#include "config/config.h"
+#include "config/load.h"
 #include "exec/arena.h"
 #include "exec/executor.h"
 #include "models/recipe.h"
@@ -49,6 +49,8 @@ struct Programs {
 Programs compile(const config::Config& config, const ProgramOptions& options);
 // The recipe by name; an unknown one is an Error (config) with the nearest.
 std::unique_ptr<models::Recipe> make_recipe(const config::Config& config);
+// The same refusal at the line or flag that named the recipe.
+void check_recipe(const config::Resolved& resolved);
 
 struct SessionOptions {
   ProgramOptions programs;  // rank and ranks are taken from the communicator

@@ -48,6 +48,7 @@ Checked check_run(const TrainOptions& options) {
   const config::Resolved& resolved = options.resolved;
   const config::Config& c = resolved.config;
   passes::check_disabled(options.disabled_passes);
+  check_recipe(resolved);
   const auto recipe = make_recipe(c);
   for (const models::Phase& phase : recipe->phases)
     models::trace_phase(*recipe, phase, c);  // shapes that do not fit throw
@@ -236,7 +237,7 @@ class Run {
     }
     try {
       if (const auto found = checkpoint::latest(resolved_.config.output.dir))
-        f.saved = fmt::format("step {} in {}; the same command goes on from there", found->step, found->path.string());
+        f.saved = fmt::format("step {} in {}", found->step, found->path.string());
     } catch (const std::exception&) { f.saved = "unknown: the newest checkpoint cannot be read"; }
     return f;
   }
