@@ -143,7 +143,7 @@ std::string as_text(const train::BenchStep& bench, const comm::Communicator& com
     if (++shown > shown_instructions) break;
     const double seconds = std::max(row.seconds, 1e-12);
     out += fmt::format("{:8.2f}  {:5.1f} %  {:>9}  {:8.1f}  {} {}\n", row.seconds * 1e3, row.share * 100,
-                       row.flops > 0 ? fmt::format("{:.0f}", static_cast<double>(row.flops) / seconds / 1e9) : "",
+                       row.flops > 0 ? fmt::format("{:.1f}", static_cast<double>(row.flops) / seconds / 1e9) : "",
                        static_cast<double>(row.bytes) / seconds / 1e9, row.op, row.scope);
   }
   return out;

@@ -30,7 +30,7 @@ train::Failure describe(const Ended& ended, int ranks) {
     const Lost& lost = *ended.lost;
     failure.rank = lost.rank;
     failure.host = lost.host;
-    failure.cause = fmt::format("{}, pid {}", killed_by(lost.signal), lost.pid);
+    failure.cause = killed_by(lost.signal);
     if (lost.signal != SIGKILL && lost.signal != SIGTERM) {
       failure.cure = fmt::format(
           "this is a bug of ringmaster or of a library: please report it with logs/rank-{:05}.log", lost.rank);

@@ -41,7 +41,8 @@ void refuse_lone_tasks() {
 
 void let_rank_0_speak_first() {
   const char* rank = std::getenv("PMIX_RANK");
-  if (rank != nullptr && std::string_view(rank) != "0") std::this_thread::sleep_for(std::chrono::seconds(1));
+  if (rank != nullptr && std::string_view(rank) != "0")
+    std::this_thread::sleep_for(std::chrono::seconds(5));  // mpirun takes one or two to end a job
 }
 
 void die_with_parent() {

@@ -13,8 +13,8 @@ namespace ringmaster::launcher {
 // Throws (usage) in a task of `srun` without PMI: N of them would train N separate models into one folder.
 void refuse_lone_tasks();
 
-// Before an error that every rank may have met is printed: ranks other than 0 wait a second. If rank 0 has it too, that ends
-// the job in the meantime, and it is said once.
+// Before an error that every rank may have met is printed: ranks other than 0 wait some seconds. If rank 0 has it too, that
+// ends the job in the meantime, and it is said once.
 void let_rank_0_speak_first();
 
 // In a rank: dies with the process that started it, so that no rank outlives its job.

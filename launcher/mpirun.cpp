@@ -76,11 +76,10 @@ std::string plain(const std::string& text) {
 }
 
 std::optional<Lost> find_lost(const std::string& said) {
-  static const std::regex pattern(R"(process rank (\d+) with PID (\d+) on node (\S+) exited on signal (\d+))");
+  static const std::regex pattern(R"(process rank (\d+) with PID \d+ on node (\S+) exited on signal (\d+))");
   std::smatch match;
   if (!std::regex_search(said, match, pattern)) return std::nullopt;
-  return Lost{
-      .rank = std::stoi(match[1]), .pid = std::stoll(match[2]), .host = match[3], .signal = std::stoi(match[4])};
+  return Lost{.rank = std::stoi(match[1]), .host = match[2], .signal = std::stoi(match[3])};
 }
 
 // The loop above one mpirun: passes on what the ranks print, and our signals.

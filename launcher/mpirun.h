@@ -4,7 +4,6 @@
 // Surprising: ranks that we start write what people read on stdout, because mpirun puts its own words on stderr. Two streams,
 // and nothing to filter.
 #pragma once
-#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -23,7 +22,6 @@ std::string shell_text(const std::vector<std::string>& line);
 
 struct Lost {
   int rank = 0;
-  int64_t pid = 0;
   std::string host;
   int signal = 0;
 };

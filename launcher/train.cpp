@@ -29,10 +29,18 @@ train::TrainOptions options_of(const Arguments& arguments) {
   options.disabled_passes = arguments.values("--disable-pass");
   options.quiet = arguments.has("--quiet");
   options.resolved = arguments.load_config();
-  std::vector<std::string> typed{"ringmaster"};
-  typed.insert(typed.end(), arguments.words().begin(), arguments.words().end());
-  options.command = shell_text(typed);
   return options;
+}
+
+// For launch.json: what gives this run again. A rank of ours does not get --ranks, and its hidden flags mean nothing later.
+std::string command_text(const Arguments& arguments, int ranks) {
+  std::vector<std::string> words{"ringmaster"};
+  for (const std::string& word : arguments.words()) {
+    const Flag* flag = arguments.command().find(word.substr(0, word.find('=')));
+    if (flag == nullptr || !flag->doc.empty()) words.push_back(word);
+  }
+  if (!arguments.has("--ranks") && ranks > 1) words.insert(words.end(), {"--ranks", fmt::format("{}", ranks)});
+  return shell_text(words);
 }
 
 // Of the terminal behind stderr; -1 if there is none. A rank can not look for itself: mpirun gives it a terminal of its own.
@@ -50,6 +58,7 @@ int train_as_rank(const Arguments& arguments) {
   options.mpirun_pid = ::getppid();
   options.terminal_columns = static_cast<int>(arguments.integer("--terminal-columns", {-1, 10000}).value_or(0));
   const auto comm = join_job(arguments, comm_options(options.resolved.config));
+  options.command = command_text(arguments, comm->size());
   const int code = train::train(options, *comm);
   comm->finalize();
   return code;
@@ -88,6 +97,7 @@ int train(const Arguments& arguments) {
     return 0;
   }
   if (ranks > 1) return launch(arguments, options);
+  options.command = command_text(arguments, 1);
   const auto comm = comm::make_single(comm_options(options.resolved.config));
   return train::train(options, *comm);
 }
