@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace ringmaster::train {
 namespace {
@@ -47,12 +48,10 @@ class Chart {
     std::string out;
     for (int row = 0; row < height_; ++row) {
       const bool labelled = row % 3 == 0 || row == height_ - 1;
-      const double value = high_ - (high_ - low_) * (row + 0.5) / height_;
+      const double value = high_ - (high_ - low_) * row / (height_ - 1);
       out += labelled ? fmt::format("{:>{}.2f} {}", value, label_width - 1, axis("┤", "+"))
                       : fmt::format("{:{}}{}", "", label_width, axis("│", "|"));
-      std::string line;
-      for (int column = 0; column < width_; ++column) line += cell(column, row);
-      out += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
+      out += row_text(row) + "\n";
     }
     return out + x_axis() + legend();
   }
@@ -119,13 +118,32 @@ class Chart {
     return paint(dim, options_.unicode ? unicode : ascii);
   }
 
-  std::string cell(int column, int row) const {
+  struct Cell {
+    const char* color = plain;
+    std::string text = " ";
+  };
+  Cell cell(int column, int row) const {
     const Mark m = marks_[at(column, row)];
     const int dots = dots_[at(column, row)];
-    if (m == Mark::validation) return paint(yellow, options_.unicode ? "●" : "o");
-    if (dots != 0) return paint(cyan, options_.unicode ? utf8(0x2800 + dots) : "*");
-    if (m == Mark::baseline) return paint(dim, options_.unicode ? "╌" : "-");
-    return " ";
+    if (m == Mark::validation) return {yellow, options_.unicode ? "●" : "o"};
+    if (dots != 0) return {cyan, options_.unicode ? utf8(0x2800 + dots) : "*"};
+    if (m == Mark::baseline) return {dim, options_.unicode ? "╌" : "-"};
+    return {};
+  }
+
+  // One color code a run of cells, nothing behind the last mark.
+  std::string row_text(int row) const {
+    std::string out, run;
+    const char* color = plain;
+    const auto flush = [&] { out += color == plain ? std::exchange(run, "") : paint(color, std::exchange(run, "")); };
+    for (int column = 0; column < width_; ++column) {
+      const Cell c = cell(column, row);
+      if (c.color != color) flush();
+      color = c.color;
+      run += c.text;
+    }
+    if (color != plain) flush();
+    return out;
   }
 
   std::string x_axis() const {

@@ -188,9 +188,10 @@ std::string to_text(const PlanReport& r) {
   out += fmt::format("peak at        {} ({})\n", r.peak.scope.empty() ? "-" : r.peak.scope, r.peak.instruction);
   for (size_t i = 0; i < std::min<size_t>(r.peak.tensors.size(), 4); ++i)
     out += fmt::format("  {:>12}  {}\n", bytes_text(r.peak.tensors[i].bytes), r.peak.tensors[i].name);
-  out += fmt::format("step           {} parameters, {}FLOP in matrix products, {} on the wire\n",
-                     count_text(static_cast<double>(r.parameters)), count_text(static_cast<double>(r.flops_per_step)),
-                     bytes_text(most.wire_bytes_sent) + " a rank");
+  out +=
+      fmt::format("step           {} parameters, {}FLOP in matrix products, {} on the wire\n",
+                  count_text(static_cast<double>(r.parameters), " "),
+                  count_text(static_cast<double>(r.flops_per_step), " "), bytes_text(most.wire_bytes_sent) + " a rank");
   std::string grains;
   for (const RankPlan& p : r.per_rank) grains += fmt::format("{}{}", grains.empty() ? "" : " + ", p.grains);
   if (r.ranks <= 16) out += fmt::format("grains         {}\n", grains);

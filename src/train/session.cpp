@@ -6,6 +6,7 @@
 #include "models/models.h"
 #include "passes/passes.h"
 #include "train/machine.h"
+#include "train/terminal.h"
 
 #include <omp.h>
 
@@ -41,13 +42,13 @@ void check_memory(int64_t bytes, const comm::Communicator& comm) {
   if (limit.bytes == 0 || bytes <= limit.bytes) return;
   const std::string grants =
       limit.per_process || comm.node_size() == 1
-          ? fmt::format("{} bytes ({})", limit.bytes, limit.source)
-          : fmt::format("{} bytes ({}, shared by {} ranks)", limit.bytes, limit.source, comm.node_size());
+          ? fmt::format("{} ({})", bytes_text(limit.bytes), limit.source)
+          : fmt::format("{} ({}, shared by {} ranks)", bytes_text(limit.bytes), limit.source, comm.node_size());
   throw Error(
       {.kind = ErrorKind::memory,
-       .message = fmt::format("the plan needs {} bytes a rank, the machine grants {}", bytes, grants),
-       .found = fmt::format("{}", bytes),
-       .expected = fmt::format("at most {}", limit.bytes),
+       .message = fmt::format("the plan needs {} a rank, the machine grants {}", bytes_text(bytes), grants),
+       .found = fmt::format("{} bytes", bytes),
+       .expected = fmt::format("at most {} bytes", limit.bytes),
        .cure = "lower training.grain_size, training.seq_len or the model's size, or use fewer ranks on this node"});
 }
 

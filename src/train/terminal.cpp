@@ -49,15 +49,16 @@ std::string bar(double done, int width, bool unicode) {
 
 }  // namespace
 
-std::string count_text(double count) {
+std::string count_text(double count, const char* gap) {
   const char* units[] = {"", "k", "M", "G", "T"};
   int unit = 0;
   while (count >= 1000 && unit < 4) {
     count /= 1000;
     ++unit;
   }
-  if (unit == 0) return fmt::format("{:.0f}", count);
-  return count < 100 ? fmt::format("{:.1f}{}", count, units[unit]) : fmt::format("{:.0f}{}", count, units[unit]);
+  if (unit == 0) return fmt::format("{:.0f}{}", count, gap);
+  return count < 100 ? fmt::format("{:.1f}{}{}", count, gap, units[unit])
+                     : fmt::format("{:.0f}{}{}", count, gap, units[unit]);
 }
 
 std::string bytes_text(int64_t bytes) {
@@ -117,8 +118,8 @@ void Terminal::error(const std::string& text) {
 
 void Terminal::headline(const Headline& h) {
   const std::string left = fmt::format("{}  {} parameters, {} rank{} x {} thread{} ({})", h.name,
-                                       count_text(static_cast<double>(h.parameters)), h.ranks, h.ranks == 1 ? "" : "s",
-                                       h.threads, h.threads == 1 ? "" : "s", h.isa);
+                                       count_text(static_cast<double>(h.parameters), " "), h.ranks,
+                                       h.ranks == 1 ? "" : "s", h.threads, h.threads == 1 ? "" : "s", h.isa);
   const std::string right = fmt::format("plan: {} a rank", bytes_text(h.plan_bytes));
   const int gap = std::max(3, std::min(columns_, 100) - static_cast<int>(cells(left) + cells(right)));
   note(left + std::string(static_cast<size_t>(gap), ' ') + right);

@@ -68,8 +68,8 @@ class Terminal {
   double tokens_ = 0, weight_ = 0;
 };
 
-// "3.2 M", "61 MiB", "1:02:03"
-std::string count_text(double count);
+// "3.2M" (`gap` stands before the unit), "61 MiB", "1:02:03"
+std::string count_text(double count, const char* gap = "");
 std::string bytes_text(int64_t bytes);
 std::string duration_text(double seconds);
 

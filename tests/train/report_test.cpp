@@ -176,6 +176,7 @@ TEST(Terminal, NumbersAsPeopleSayThem) {
   EXPECT_EQ(count_text(999), "999");
   EXPECT_EQ(count_text(18400), "18.4k");
   EXPECT_EQ(count_text(3200000), "3.2M");
+  EXPECT_EQ(count_text(3200000, " "), "3.2 M");
   EXPECT_EQ(bytes_text(100), "100 B");
   EXPECT_EQ(bytes_text(int64_t{61} << 20), "61 MiB");
   EXPECT_EQ(bytes_text((int64_t{1} << 30) + (int64_t{1} << 29)), "1.50 GiB");
