@@ -2,7 +2,6 @@
 # setup: what launcher/quickstart, tests/run and .ci/run share: finding and installing packages, and building. Sourced, from
 # the root of the checkout. It needs bash and what a bare Debian has: no git, no python, awk may be mawk.
 
-export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1  # another checkout finds what this one compiled
 export PATH  # in an empty environment bash has one of its own, which cmake needs to find its modules
 prefix_deps=
 
