@@ -31,8 +31,7 @@ class Attrs {
   bool operator==(const Attrs&) const = default;
 
  private:
-  template <typename T>
-  const T& get(std::string_view name) const {
+  template <typename T> const T& get(std::string_view name) const {
     const AttrValue* value = find(name);
     if (value == nullptr || !std::holds_alternative<T>(*value)) missing(name);
     return std::get<T>(*value);
@@ -45,11 +44,12 @@ class Attrs {
 // One attribute that an op takes. The index of `initial` in AttrValue is the attribute's type.
 struct AttrSpec {
   const char* name;
-  AttrValue initial;      // the default, or a value of the right type if `required`
+  AttrValue initial;  // the default, or a value of the right type if `required`
   bool required = false;
   const char* doc = "";
 };
 
-std::string str(const AttrValue& value);  // true | 3 | 1e-05 | "text" | [1,2]; doubles always show a point or an exponent
+std::string str(
+    const AttrValue& value);  // true | 3 | 1e-05 | "text" | [1,2]; doubles always show a point or an exponent
 
 }  // namespace ringmaster::ir

@@ -36,7 +36,10 @@ class Builder {
   Graph& graph() { return *graph_; }
 
   // Nodes go to the end of this region, or before a position of it (used by passes).
-  void enter_region(int region, int64_t at = -1) { region_ = region; at_ = at; }
+  void enter_region(int region, int64_t at = -1) {
+    region_ = region;
+    at_ = at;
+  }
   int region() const { return region_; }
   int64_t position() const { return at_; }
 

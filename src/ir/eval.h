@@ -12,10 +12,10 @@ namespace ringmaster::ir {
 struct EvalInputs {
   std::map<std::string, std::vector<RefTensor>> inputs;  // by name, one tensor a grain
   std::map<std::string, double> scalars;
-  std::map<std::string, RefTensor> states;               // read and, by state_write, changed
-  RunContext context;                                    // seed, step, phase; first_sample is of grain 0
+  std::map<std::string, RefTensor> states;  // read and, by state_write, changed
+  RunContext context;                       // seed, step, phase; first_sample is of grain 0
   int64_t num_grains = 1;
-  int64_t grain_size = 1;                                // samples
+  int64_t grain_size = 1;  // samples
 };
 
 // Values by name of the program's `output` nodes. All grains run here: collectives are identities.

@@ -59,7 +59,8 @@ class Graph {
   int add_region(RegionKind kind);  // returns its index; regions run in this order
   // Checks arity and attributes, fills attribute defaults, infers types; throws Error (config) "<op> at <scope>: ...".
   // Inserts before position `at` of the region (default: at its end).
-  NodeId add_node(int region, const OpDef& op, std::vector<ValueId> inputs, Attrs attrs, std::string scope, int64_t at = -1);
+  NodeId add_node(int region, const OpDef& op, std::vector<ValueId> inputs, Attrs attrs, std::string scope,
+                  int64_t at = -1);
   void add_state(State state);
   const State* find_state(std::string_view name) const;
 
@@ -75,10 +76,12 @@ class Graph {
   int64_t num_nodes() const { return static_cast<int64_t>(nodes_.size()); }
   int64_t live_nodes() const;
 
-  void replace_uses(ValueId from, ValueId to);      // one sweep over the nodes
-  void remove(NodeId id);                           // the node must have no users left
-  void reorder(int region, std::vector<NodeId> nodes) { regions_[static_cast<size_t>(region)].nodes = std::move(nodes); }
-  void compact();                                   // drops removed nodes from the region lists
+  void replace_uses(ValueId from, ValueId to);  // one sweep over the nodes
+  void remove(NodeId id);                       // the node must have no users left
+  void reorder(int region, std::vector<NodeId> nodes) {
+    regions_[static_cast<size_t>(region)].nodes = std::move(nodes);
+  }
+  void compact();  // drops removed nodes from the region lists
 
   // the types of a node's inputs and outputs, for OpView
   std::vector<Type> input_types(const Node& node) const;

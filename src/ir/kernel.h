@@ -11,10 +11,10 @@ namespace ringmaster::ir {
 // The runtime scalars of a program that kernels may depend on; the executor owns it and updates it before each grain.
 struct RunContext {
   uint64_t seed = 0;
-  int64_t step = 0;          // 0-based index of the update under way
+  int64_t step = 0;  // 0-based index of the update under way
   uint32_t phase = 0;
   uint32_t repeat = 0;
-  int64_t grain = 0;         // global index within the step, 0..num_grains-1
+  int64_t grain = 0;  // global index within the step, 0..num_grains-1
   int64_t num_grains = 1;
   int64_t first_sample = 0;  // global index, over the whole run, of the grain's first sample
   bool first_grain = true;   // the first grain that this rank runs in this region: accumulators start here
@@ -23,7 +23,7 @@ struct RunContext {
 struct KernelArgs {
   const void* const* in;
   void* const* out;
-  void* scratch;             // scratch_bytes(), 64-byte aligned, contents undefined
+  void* scratch;  // scratch_bytes(), 64-byte aligned, contents undefined
   const RunContext& context;
 
   template <typename T> const T* input(int i) const { return static_cast<const T*>(in[i]); }
@@ -38,8 +38,7 @@ class Kernel {
 };
 
 // A kernel from a callable (const KernelArgs&).
-template <typename Run>
-std::unique_ptr<Kernel> make_kernel(Run run, int64_t scratch_bytes = 0) {
+template <typename Run> std::unique_ptr<Kernel> make_kernel(Run run, int64_t scratch_bytes = 0) {
   struct Lambda final : Kernel {
     Run body;
     int64_t bytes;

@@ -44,8 +44,8 @@ struct GradView {
   const Attrs& attrs;
   std::span<const Tensor> in;
   std::span<const Tensor> out;
-  std::span<const Tensor> d_out;     // invalid where no gradient arrives
-  const std::vector<bool>& needed;   // inputs whose gradient somebody wants
+  std::span<const Tensor> d_out;    // invalid where no gradient arrives
+  const std::vector<bool>& needed;  // inputs whose gradient somebody wants
 };
 
 // How the conformance suite draws an input of a sample.
@@ -58,12 +58,13 @@ struct Fill {
 struct Sample {
   std::vector<Type> in;
   Attrs attrs = {};
-  std::vector<Fill> fill = {};       // per input; normal when shorter
-  std::vector<int> differentiate = {};  // inputs whose gradient is checked against finite differences; all float ones if empty
-  bool shipped = false;              // a shape of a shipped config: only the thread and repeat checks (too large for f64 loops)
+  std::vector<Fill> fill = {};  // per input; normal when shorter
+  std::vector<int> differentiate =
+      {};                // inputs whose gradient is checked against finite differences; all float ones if empty
+  bool shipped = false;  // a shape of a shipped config: only the thread and repeat checks (too large for f64 loops)
 };
 
-enum class CastClass { low_precision, f32, follow };         // which precision autocast gives it
+enum class CastClass { low_precision, f32, follow };            // which precision autocast gives it
 enum class CostClass { free, memory, compute, communication };  // what bounds its time
 
 // What a node means to the program; everything but `compute` is structure, defined in ops/structure.cpp.
@@ -85,11 +86,11 @@ struct Traits {
   Role role = Role::compute;
   CastClass cast = CastClass::follow;
   CostClass cost = CostClass::memory;
-  bool elementwise = false;   // out[i] depends on in[..][i] (after broadcasting) alone
-  bool random = false;        // reads the counter-based generator
-  bool host = false;          // runs on the CPU whatever the device
-  bool in_place = false;      // output i may take the memory of input i where types agree and input i dies
-  bool differentiable = true; // false: no gradient flows through (integers, norms, decisions)
+  bool elementwise = false;    // out[i] depends on in[..][i] (after broadcasting) alone
+  bool random = false;         // reads the counter-based generator
+  bool host = false;           // runs on the CPU whatever the device
+  bool in_place = false;       // output i may take the memory of input i where types agree and input i dies
+  bool differentiable = true;  // false: no gradient flows through (integers, norms, decisions)
 };
 
 // no kernel and no inputs to wait for: the value is provided
@@ -101,10 +102,10 @@ inline bool is_effect(Role r) { return r == Role::state_write || r == Role::outp
 
 struct OpDef {
   const char* name;
-  const char* doc;                 // one line: formula and shapes
+  const char* doc;  // one line: formula and shapes
   std::span<const AttrSpec> attrs = {};
   int min_inputs = 0;
-  int max_inputs = 0;              // -1: any number
+  int max_inputs = 0;  // -1: any number
   // output types; throws Error (config) with both shapes if the inputs do not fit
   std::vector<Type> (*infer)(const OpView&) = nullptr;
   // one tensor an input (invalid = no gradient), built out of other ops; null = not differentiable or has `decompose`
@@ -112,7 +113,8 @@ struct OpDef {
   // the same outputs out of primitives; set on fused ops and on fused backward kernels
   std::vector<Tensor> (*decompose)(const Attrs&, std::span<const Tensor>) = nullptr;
   // plain f64 loops; shares no code with the kernel. Outputs come typed and zeroed.
-  void (*reference)(const OpView&, std::span<const RefTensor> in, std::span<RefTensor> out, const RunContext&) = nullptr;
+  void (*reference)(const OpView&, std::span<const RefTensor> in, std::span<RefTensor> out,
+                    const RunContext&) = nullptr;
   // prepares the CPU kernel for these types and this many threads; null for leaves and collectives
   std::unique_ptr<Kernel> (*cpu)(const OpView&, int threads) = nullptr;
   // byte offset in input 0 at which output `index` lies as a view, if it is one (reshape: 0)

@@ -32,21 +32,21 @@ struct Buffer {
   int64_t bytes = 0;
   int64_t first = 0, last = 0;  // positions in the program's node order in which its contents matter
   Category category = Category::activations;
-  ValueId value = none;         // the first value that lives here, for reports
+  ValueId value = none;  // the first value that lives here, for reports
 };
 
 struct Place {
   int32_t buffer = -1;
-  int64_t offset = 0;           // bytes from the arena's start
-  int64_t grain_stride = 0;     // batch inputs hold all grains of the rank
+  int64_t offset = 0;        // bytes from the arena's start
+  int64_t grain_stride = 0;  // batch inputs hold all grains of the rank
 };
 
 struct Placement {
-  std::vector<Place> values;            // by value id; buffer -1 = never stored
+  std::vector<Place> values;  // by value id; buffer -1 = never stored
   std::vector<Buffer> buffers;
   std::map<std::string, int64_t> scalars;  // offset of each runtime scalar
   int64_t workspace = 0, workspace_bytes = 0;
-  int64_t peak_bytes = 0;               // end of the highest buffer
+  int64_t peak_bytes = 0;  // end of the highest buffer
 };
 
 // Bytes by category; they add up to peak_bytes (what lifetimes leave unused counts as activations).

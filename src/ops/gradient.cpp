@@ -23,7 +23,8 @@ class Adjoints {
 
   void add(ValueId v, Tensor d) {
     Tensor& sum = of_[static_cast<size_t>(v)];
-    CHECK(d.shape() == builder_.graph().type(v).shape, "gradient of %{} is {}, the value is {}", v, ir::str(d.type()), ir::str(builder_.graph().type(v)));
+    CHECK(d.shape() == builder_.graph().type(v).shape, "gradient of %{} is {}, the value is {}", v, ir::str(d.type()),
+          ir::str(builder_.graph().type(v)));
     sum = sum.valid() ? ops::add(sum, d) : d;
   }
 
@@ -39,7 +40,8 @@ std::vector<bool> dependents(const Graph& graph, std::span<const NodeId> nodes, 
   for (const NodeId id : nodes) {
     const Node& node = graph.node(id);
     if (node.dead || !node.op->traits.differentiable) continue;
-    const bool any = std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId v) { return marked[static_cast<size_t>(v)]; });
+    const bool any =
+        std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId v) { return marked[static_cast<size_t>(v)]; });
     if (!any) continue;
     for (const ValueId v : node.outputs) marked[static_cast<size_t>(v)] = is_float(graph.type(v).dtype);
   }
@@ -68,7 +70,8 @@ void backward(ir::Builder& builder, NodeId id, Adjoints& adjoints, const std::ve
   if (node.op->grad == nullptr) {
     throw Error({.kind = ErrorKind::config,
                  .message = fmt::format("{} at {} has no gradient", node.op->name, node.scope),
-                 .cure = node.op->decompose != nullptr ? "decompose the program first: it differentiates twice" : "wrap its input in stop_gradient"});
+                 .cure = node.op->decompose != nullptr ? "decompose the program first: it differentiates twice"
+                                                       : "wrap its input in stop_gradient"});
   }
   const ir::ScopeGuard scope(builder, node.scope);
   const std::vector<Tensor> in = handles(builder, node.inputs), out = handles(builder, node.outputs);
@@ -82,7 +85,8 @@ void backward(ir::Builder& builder, NodeId id, Adjoints& adjoints, const std::ve
 std::vector<Tensor> gradient(Tensor y, Tensor seed, std::span<const Tensor> xs) {
   ir::Builder& builder = y.builder();
   Graph& graph = builder.graph();
-  const std::vector<NodeId> nodes = graph.regions()[static_cast<size_t>(builder.region())].nodes;  // forward only: a copy
+  const std::vector<NodeId> nodes =
+      graph.regions()[static_cast<size_t>(builder.region())].nodes;  // forward only: a copy
   const std::vector<bool> wanted = dependents(graph, nodes, xs);
   Adjoints adjoints(builder);
   if (wanted[static_cast<size_t>(y.id())]) {
@@ -98,7 +102,8 @@ std::vector<Tensor> gradient(Tensor y, Tensor seed, std::span<const Tensor> xs) 
 void decompose(ir::Builder& builder) {
   Graph& graph = builder.graph();
   auto& nodes = graph.regions()[static_cast<size_t>(builder.region())].nodes;
-  for (size_t i = 0; i < nodes.size(); ++i) {  // the list grows: replacements go right behind the node and are visited too
+  for (size_t i = 0; i < nodes.size();
+       ++i) {  // the list grows: replacements go right behind the node and are visited too
     const NodeId id = nodes[i];
     const Node node = graph.node(id);
     if (node.dead || node.op->decompose == nullptr) continue;

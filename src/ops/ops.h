@@ -15,79 +15,85 @@ using ir::OpDef;
 using ir::Tensor;
 
 // ---- structure (structure.cpp): what a program is made of
-Tensor input(ir::Builder& b, const std::string& name, const ir::Type& type);        // a batch tensor of the grain
-Tensor scalar(ir::Builder& b, const std::string& name, DType dtype = DType::f32);   // a runtime scalar of the step
-Tensor state_read(ir::Builder& b, const std::string& name);                         // a persistent tensor
+Tensor input(ir::Builder& b, const std::string& name, const ir::Type& type);       // a batch tensor of the grain
+Tensor scalar(ir::Builder& b, const std::string& name, DType dtype = DType::f32);  // a runtime scalar of the step
+Tensor state_read(ir::Builder& b, const std::string& name);                        // a persistent tensor
 void state_write(Tensor value, const std::string& name);
-void output(Tensor value, const std::string& name);                                 // read by the host after the run
+void output(Tensor value, const std::string& name);  // read by the host after the run
 // coefficient * sum / weight joins the phase's loss; `sum` is this grain's, `weight` names a runtime scalar (global)
 Tensor loss_term(Tensor sum, const std::string& weight, double coefficient = 1.0);
-Tensor gradient_of(Tensor state);                                                   // of the phase's loss; step region
+Tensor gradient_of(Tensor state);  // of the phase's loss; step region
 Tensor grain_sum(Tensor x);
-Tensor grain_gather(Tensor x, int64_t num_grains);                                  // scalar a grain -> [num_grains]
+Tensor grain_gather(Tensor x, int64_t num_grains);  // scalar a grain -> [num_grains]
 
 // ---- elementwise; binary ones broadcast (NumPy rules)
 Tensor add(Tensor a, Tensor b);
 Tensor sub(Tensor a, Tensor b);
 Tensor mul(Tensor a, Tensor b);
 Tensor div(Tensor a, Tensor b);
-Tensor scale(Tensor x, double factor);       // factor * x
-Tensor shift(Tensor x, double offset);       // x + offset
+Tensor scale(Tensor x, double factor);  // factor * x
+Tensor shift(Tensor x, double offset);  // x + offset
 Tensor exp(Tensor x);
 Tensor log(Tensor x);
 Tensor sqrt(Tensor x);
 Tensor tanh(Tensor x);
-Tensor gelu(Tensor x);                       // tanh approximation
+Tensor gelu(Tensor x);  // tanh approximation
 Tensor cast(Tensor x, DType dtype);
-Tensor dropout(Tensor x, double p);          // scaled by 1/(1-p); stream = scope and call index
+Tensor dropout(Tensor x, double p);  // scaled by 1/(1-p); stream = scope and call index
 Tensor stop_gradient(Tensor x);
 Tensor full(ir::Builder& b, const ir::Type& type, double value);  // a constant
 inline Tensor square(Tensor x) { return mul(x, x); }
 
 // ---- shape
-Tensor reshape(Tensor x, const Shape& shape);                   // one dim may be -1
-Tensor transpose(Tensor x, std::vector<int64_t> order);         // out.dim(i) = x.dim(order[i])
+Tensor reshape(Tensor x, const Shape& shape);            // one dim may be -1
+Tensor transpose(Tensor x, std::vector<int64_t> order);  // out.dim(i) = x.dim(order[i])
 Tensor broadcast_to(Tensor x, const Shape& shape);
 std::vector<Tensor> split(Tensor x, int64_t dim, std::vector<int64_t> sizes);
 Tensor concat(std::span<const Tensor> xs, int64_t dim);
 
 // ---- reductions
-Tensor sum(Tensor x);                                           // all dims -> []
+Tensor sum(Tensor x);  // all dims -> []
 Tensor sum(Tensor x, std::vector<int64_t> dims, bool keep_dims);
-Tensor max_last(Tensor x);                                      // [..,C] -> [..,1], not differentiable (a shift, a report)
-Tensor sum_to(Tensor x, const Shape& shape);                    // reverses a broadcast: a sum and a reshape
+Tensor max_last(Tensor x);                    // [..,C] -> [..,1], not differentiable (a shift, a report)
+Tensor sum_to(Tensor x, const Shape& shape);  // reverses a broadcast: a sum and a reshape
 
 // ---- networks
 struct MatmulOptions {
   bool transpose_a = false;
   bool transpose_b = false;
 };
-Tensor matmul(Tensor a, Tensor b, MatmulOptions options = {});              // [..,M,K] x [..,K,N] -> [..,M,N]
-Tensor linear(Tensor x, Tensor weight, Tensor bias = {});                   // [..,K] x [K,N] + [N]; also matmul
-Tensor layer_norm(Tensor x, Tensor gain, Tensor bias, double eps = 1e-5);   // over the last dim
-Tensor softmax(Tensor x, bool causal = false);                              // over the last dim; causal: j <= i of [..,T,T]
-Tensor embedding(Tensor table, Tensor ids);                                 // [V,C], i32[..] -> [..,C]
-Tensor one_hot(Tensor ids, int64_t classes, DType dtype = DType::f32);      // i32[..] -> [..,V]
-Tensor cross_entropy(Tensor logits, Tensor targets);                        // [..,V], i32[..] -> f32[..], nats
+Tensor matmul(Tensor a, Tensor b, MatmulOptions options = {});             // [..,M,K] x [..,K,N] -> [..,M,N]
+Tensor linear(Tensor x, Tensor weight, Tensor bias = {});                  // [..,K] x [K,N] + [N]; also matmul
+Tensor layer_norm(Tensor x, Tensor gain, Tensor bias, double eps = 1e-5);  // over the last dim
+Tensor softmax(Tensor x, bool causal = false);                          // over the last dim; causal: j <= i of [..,T,T]
+Tensor embedding(Tensor table, Tensor ids);                             // [V,C], i32[..] -> [..,C]
+Tensor one_hot(Tensor ids, int64_t classes, DType dtype = DType::f32);  // i32[..] -> [..,V]
+Tensor cross_entropy(Tensor logits, Tensor targets);                    // [..,V], i32[..] -> f32[..], nats
 
 // ---- optimizers (all states f32; updates are skipped where commit is 0)
-Tensor global_norm(std::span<const Tensor> gradients);          // -> f32[]; block by block, in f64
-Tensor decision(Tensor norm, Tensor loss);                      // -> i32[]: 1 if both are finite
-Tensor clip_factor(Tensor norm, double max_norm);               // -> f32[]: min(1, max_norm / (norm + 1e-6))
+Tensor global_norm(std::span<const Tensor> gradients);  // -> f32[]; block by block, in f64
+Tensor decision(Tensor norm, Tensor loss);              // -> i32[]: 1 if both are finite
+Tensor clip_factor(Tensor norm, double max_norm);       // -> f32[]: min(1, max_norm / (norm + 1e-6))
 struct AdamOptions {
   double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;
   double weight_decay = 0.0;
-  bool decoupled = true;   // adamw; false: adam with L2
+  bool decoupled = true;  // adamw; false: adam with L2
   double lr_factor = 1.0;
 };
-struct Adam { Tensor weight, first, second; };
-Adam adam(Tensor weight, Tensor gradient, Tensor first, Tensor second, Tensor lr, Tensor step, Tensor clip, Tensor commit, const AdamOptions& options);
+struct Adam {
+  Tensor weight, first, second;
+};
+Adam adam(Tensor weight, Tensor gradient, Tensor first, Tensor second, Tensor lr, Tensor step, Tensor clip,
+          Tensor commit, const AdamOptions& options);
 struct SgdOptions {
   double momentum = 0.0, weight_decay = 0.0, lr_factor = 1.0;
   bool nesterov = false;
 };
-struct Sgd { Tensor weight, velocity; };
-Sgd sgd(Tensor weight, Tensor gradient, Tensor velocity, Tensor lr, Tensor step, Tensor clip, Tensor commit, const SgdOptions& options);
+struct Sgd {
+  Tensor weight, velocity;
+};
+Sgd sgd(Tensor weight, Tensor gradient, Tensor velocity, Tensor lr, Tensor step, Tensor clip, Tensor commit,
+        const SgdOptions& options);
 
 // ---- collectives
 std::vector<Tensor> all_reduce(std::span<const Tensor> xs, int64_t bucket);  // sums each over the ranks

@@ -26,24 +26,23 @@ std::unique_ptr<ir::Kernel> cpu(const ir::OpView& v, int threads) {
 
 }  // namespace
 
-const OpDef scale_op{.name = "scale",
-                     .doc = "factor * x",
-                     .attrs = attrs,
-                     .min_inputs = 1,
-                     .max_inputs = 1,
-                     .infer = infer_unary,
-                     .grad = grad,
-                     .reference = reference,
-                     .cpu = cpu,
-                     .identity =
-                         [](const ir::OpView& v) {
-                           return v.attrs.number("factor") == 1.0 ? std::optional<int>(0) : std::nullopt;
-                         },
-                     .samples =
-                         [] {
-                           return unary_samples({{"factor", 0.7}});
-                         },
-                     .traits = {.elementwise = true, .in_place = true}};
+const OpDef scale_op{
+    .name = "scale",
+    .doc = "factor * x",
+    .attrs = attrs,
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .infer = infer_unary,
+    .grad = grad,
+    .reference = reference,
+    .cpu = cpu,
+    .identity =
+        [](const ir::OpView& v) { return v.attrs.number("factor") == 1.0 ? std::optional<int>(0) : std::nullopt; },
+    .samples =
+        [] {
+          return unary_samples({{"factor", 0.7}});
+        },
+    .traits = {.elementwise = true, .in_place = true}};
 
 Tensor scale(Tensor x, double factor) { return x.builder().emit1(scale_op, {x}, {{"factor", factor}}); }
 

@@ -38,13 +38,15 @@ std::vector<Type> infer_gather(const OpView& v) {
 
 const AttrSpec typed_attrs[] = {{"name", std::string(), true}, {"dtype", std::string("f32")}, {"shape", ir::Ints{}}};
 const AttrSpec name_attrs[] = {{"name", std::string(), true}};
-const AttrSpec term_attrs[] = {{"weight", std::string(), true, "runtime scalar that divides the sum"}, {"coefficient", 1.0}};
+const AttrSpec term_attrs[] = {{"weight", std::string(), true, "runtime scalar that divides the sum"},
+                               {"coefficient", 1.0}};
 const AttrSpec gather_attrs[] = {{"grains", int64_t{1}, true}};
 const AttrSpec bucket_attrs[] = {{"bucket", int64_t{0}, true}};
 
 // The first grain assigns, so that no zeroing pass is needed.
 std::unique_ptr<ir::Kernel> grain_sum_cpu(const OpView& v, int threads) {
-  if (v.in[0].dtype != DType::f32) throw Error({.kind = ErrorKind::config, .message = "grain_sum of " + str(v.in[0]), .expected = "f32"});
+  if (v.in[0].dtype != DType::f32)
+    throw Error({.kind = ErrorKind::config, .message = "grain_sum of " + str(v.in[0]), .expected = "f32"});
   const int64_t n = v.in[0].shape.elements();
   return ir::make_kernel([n, threads](const KernelArgs& a) {
     const float* x = a.input<float>(0);
@@ -63,41 +65,87 @@ std::unique_ptr<ir::Kernel> grain_gather_cpu(const OpView& v, int) {
   const int64_t bytes = size_of(v.in[0].dtype), total = v.out[0].bytes();
   return ir::make_kernel([=](const KernelArgs& a) {
     auto* all = a.output<char>(0);
-    if (a.context.first_grain) std::memset(all, 0, static_cast<size_t>(total));  // other ranks' grains: the sum over ranks fills them
+    if (a.context.first_grain)
+      std::memset(all, 0, static_cast<size_t>(total));  // other ranks' grains: the sum over ranks fills them
     std::memcpy(all + a.context.grain * bytes, a.in[0], static_cast<size_t>(bytes));
   });
 }
 
 }  // namespace
 
-const OpDef input_op{.name = "input", .doc = "a batch tensor of the grain", .attrs = typed_attrs, .infer = infer_typed,
+const OpDef input_op{.name = "input",
+                     .doc = "a batch tensor of the grain",
+                     .attrs = typed_attrs,
+                     .infer = infer_typed,
                      .traits = {.role = Role::input, .cost = CostClass::free}};
-const OpDef scalar_op{.name = "scalar", .doc = "a runtime scalar of the step", .attrs = typed_attrs, .infer = infer_typed,
+const OpDef scalar_op{.name = "scalar",
+                      .doc = "a runtime scalar of the step",
+                      .attrs = typed_attrs,
+                      .infer = infer_typed,
                       .traits = {.role = Role::scalar, .cost = CostClass::free, .differentiable = false}};
-const OpDef state_read_op{.name = "state_read", .doc = "a persistent tensor", .attrs = typed_attrs, .infer = infer_typed,
+const OpDef state_read_op{.name = "state_read",
+                          .doc = "a persistent tensor",
+                          .attrs = typed_attrs,
+                          .infer = infer_typed,
                           .traits = {.role = Role::state_read, .cost = CostClass::free}};
-const OpDef state_write_op{.name = "state_write", .doc = "the new value of a persistent tensor", .attrs = name_attrs, .min_inputs = 1,
-                           .max_inputs = 1, .infer = infer_nothing, .traits = {.role = Role::state_write}};
-const OpDef output_op{.name = "output", .doc = "a value that the host reads after the run", .attrs = name_attrs, .min_inputs = 1,
-                      .max_inputs = 1, .infer = infer_nothing, .traits = {.role = Role::output, .cost = CostClass::free}};
-const OpDef loss_term_op{.name = "loss_term", .doc = "coefficient * sum / weight joins the phase's loss", .attrs = term_attrs, .min_inputs = 1,
-                         .max_inputs = 1, .infer = infer_same,
+const OpDef state_write_op{.name = "state_write",
+                           .doc = "the new value of a persistent tensor",
+                           .attrs = name_attrs,
+                           .min_inputs = 1,
+                           .max_inputs = 1,
+                           .infer = infer_nothing,
+                           .traits = {.role = Role::state_write}};
+const OpDef output_op{.name = "output",
+                      .doc = "a value that the host reads after the run",
+                      .attrs = name_attrs,
+                      .min_inputs = 1,
+                      .max_inputs = 1,
+                      .infer = infer_nothing,
+                      .traits = {.role = Role::output, .cost = CostClass::free}};
+const OpDef loss_term_op{.name = "loss_term",
+                         .doc = "coefficient * sum / weight joins the phase's loss",
+                         .attrs = term_attrs,
+                         .min_inputs = 1,
+                         .max_inputs = 1,
+                         .infer = infer_same,
                          .view = [](const OpView&, int) { return std::optional<int64_t>(0); },
                          .traits = {.role = Role::loss_term, .cost = CostClass::free}};
-const OpDef gradient_op{.name = "gradient", .doc = "the gradient of the phase's loss by a state, until autodiff", .min_inputs = 1,
-                        .max_inputs = 1, .infer = infer_same, .traits = {.role = Role::gradient, .cost = CostClass::free}};
-const OpDef grain_sum_op{.name = "grain_sum", .doc = "sum over the grains of the step; how gradients leave a grain", .min_inputs = 1, .max_inputs = 1,
-                         .infer = infer_same, .cpu = grain_sum_cpu, .traits = {.role = Role::grain_sum, .differentiable = false}};
-const OpDef grain_gather_op{.name = "grain_gather", .doc = "scalar a grain -> [grains], in grain order", .attrs = gather_attrs, .min_inputs = 1,
-                            .max_inputs = 1, .infer = infer_gather, .cpu = grain_gather_cpu,
+const OpDef gradient_op{.name = "gradient",
+                        .doc = "the gradient of the phase's loss by a state, until autodiff",
+                        .min_inputs = 1,
+                        .max_inputs = 1,
+                        .infer = infer_same,
+                        .traits = {.role = Role::gradient, .cost = CostClass::free}};
+const OpDef grain_sum_op{.name = "grain_sum",
+                         .doc = "sum over the grains of the step; how gradients leave a grain",
+                         .min_inputs = 1,
+                         .max_inputs = 1,
+                         .infer = infer_same,
+                         .cpu = grain_sum_cpu,
+                         .traits = {.role = Role::grain_sum, .differentiable = false}};
+const OpDef grain_gather_op{.name = "grain_gather",
+                            .doc = "scalar a grain -> [grains], in grain order",
+                            .attrs = gather_attrs,
+                            .min_inputs = 1,
+                            .max_inputs = 1,
+                            .infer = infer_gather,
+                            .cpu = grain_gather_cpu,
                             .traits = {.role = Role::grain_gather, .differentiable = false}};
-const OpDef all_reduce_op{.name = "all_reduce", .doc = "each input summed over the ranks", .attrs = bucket_attrs, .min_inputs = 1, .max_inputs = -1,
-                          .infer = infer_all,
-                          .traits = {.role = Role::collective, .cost = CostClass::communication, .in_place = true, .differentiable = false}};
+const OpDef all_reduce_op{
+    .name = "all_reduce",
+    .doc = "each input summed over the ranks",
+    .attrs = bucket_attrs,
+    .min_inputs = 1,
+    .max_inputs = -1,
+    .infer = infer_all,
+    .traits = {.role = Role::collective, .cost = CostClass::communication, .in_place = true, .differentiable = false}};
 
 Tensor input(ir::Builder& b, const std::string& name, const Type& type) {
   const auto dims = type.shape.dims();
-  return b.emit1(input_op, {}, {{"name", name}, {"dtype", std::string(ringmaster::name(type.dtype))}, {"shape", ir::Ints(dims.begin(), dims.end())}});
+  return b.emit1(input_op, {},
+                 {{"name", name},
+                  {"dtype", std::string(ringmaster::name(type.dtype))},
+                  {"shape", ir::Ints(dims.begin(), dims.end())}});
 }
 
 Tensor scalar(ir::Builder& b, const std::string& name, DType dtype) {
@@ -108,18 +156,27 @@ Tensor state_read(ir::Builder& b, const std::string& name) {
   const ir::State* state = b.graph().find_state(name);
   CHECK(state != nullptr, "no state {}", name);
   const auto dims = state->type.shape.dims();
-  return b.emit1(state_read_op, {}, {{"name", name}, {"dtype", std::string(ringmaster::name(state->type.dtype))}, {"shape", ir::Ints(dims.begin(), dims.end())}});
+  return b.emit1(state_read_op, {},
+                 {{"name", name},
+                  {"dtype", std::string(ringmaster::name(state->type.dtype))},
+                  {"shape", ir::Ints(dims.begin(), dims.end())}});
 }
 
-void state_write(Tensor value, const std::string& name) { value.builder().emit(state_write_op, std::span(&value, 1), {{"name", name}}); }
-void output(Tensor value, const std::string& name) { value.builder().emit(output_op, std::span(&value, 1), {{"name", name}}); }
+void state_write(Tensor value, const std::string& name) {
+  value.builder().emit(state_write_op, std::span(&value, 1), {{"name", name}});
+}
+void output(Tensor value, const std::string& name) {
+  value.builder().emit(output_op, std::span(&value, 1), {{"name", name}});
+}
 
 Tensor loss_term(Tensor sum, const std::string& weight, double coefficient) {
   return sum.builder().emit1(loss_term_op, {sum}, {{"weight", weight}, {"coefficient", coefficient}});
 }
 Tensor gradient_of(Tensor state) { return state.builder().emit1(gradient_op, {state}); }
 Tensor grain_sum(Tensor x) { return x.builder().emit1(grain_sum_op, {x}); }
-Tensor grain_gather(Tensor x, int64_t num_grains) { return x.builder().emit1(grain_gather_op, {x}, {{"grains", num_grains}}); }
+Tensor grain_gather(Tensor x, int64_t num_grains) {
+  return x.builder().emit1(grain_gather_op, {x}, {{"grains", num_grains}});
+}
 
 std::vector<Tensor> all_reduce(std::span<const Tensor> xs, int64_t bucket) {
   return xs.front().builder().emit(all_reduce_op, xs, {{"bucket", bucket}});
