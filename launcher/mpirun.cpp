@@ -101,8 +101,11 @@ class Supervisor {
       }
       heed_signals();
     }
-    Ended ended{
-        .status = process_.wait(), .interrupted = interrupted_at_.has_value(), .said = plain(said_), .lost = {}};
+    Ended ended{.status = process_.wait(),
+                .interrupted = interrupted_at_.has_value(),
+                .heard = heard_,
+                .said = plain(said_),
+                .lost = {}};
     ended.lost = find_lost(ended.said);
     return ended;
   }
@@ -114,10 +117,12 @@ class Supervisor {
     const ssize_t got = ::read(descriptor, buffer.data(), buffer.size());
     if (got < 0) return errno == EINTR;
     const std::string_view text(buffer.data(), static_cast<size_t>(got));
-    if (descriptor == process_.out())
+    if (descriptor == process_.out()) {
+      heard_ = heard_ || got > 0;
       chatter(text);
-    else if (said_.size() < 1 << 20)
+    } else if (said_.size() < 1 << 20) {
       said_ += text;
+    }
     return got > 0;
   }
 
@@ -138,6 +143,7 @@ class Supervisor {
   SignalWatch signals_;  // before the process: it must not miss one
   Process process_;
   std::string said_;
+  bool heard_ = false;
   bool wish_seen_ = false, wish_pending_ = false;
   std::optional<Clock::time_point> interrupted_at_;  // of the second Ctrl-C
 };

@@ -29,6 +29,7 @@ struct Lost {
 struct Ended {
   int status = 0;            // of mpirun: its exit code, or 128 + the signal that ended it
   bool interrupted = false;  // by a second Ctrl-C
+  bool heard = false;        // the ranks said something
   std::string said;          // mpirun's own words, without rules and repetitions
   std::optional<Lost> lost;  // the rank that mpirun says was killed
 };

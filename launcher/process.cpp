@@ -32,12 +32,13 @@ struct Pipe {
   }
 };
 
-// An MPI job around us must not reach a child: mpirun would take itself for one of its ranks.
-std::vector<char*> environment_without_mpi() {
+// With an MPI job around us in its environment, mpirun would take itself for one of its ranks.
+std::vector<char*> environment_of_child() {
   std::vector<char*> kept;
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view text = *entry;
-    if (!text.starts_with("OMPI_") && !text.starts_with("PMIX_")) kept.push_back(*entry);
+    if (!text.starts_with("OMPI_") && !text.starts_with("PMIX_") && !text.starts_with("OMP_NUM_THREADS="))
+      kept.push_back(*entry);
   }
   kept.push_back(nullptr);
   return kept;
@@ -77,7 +78,7 @@ Process::Process(const std::vector<std::string>& line) {
   std::vector<char*> words;
   for (const std::string& word : line) words.push_back(const_cast<char*>(word.c_str()));
   words.push_back(nullptr);
-  std::vector<char*> environment = environment_without_mpi();
+  std::vector<char*> environment = environment_of_child();
   const Pipe out, err;
   const pid_t parent = ::getpid();
   pid_ = ::fork();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // process: child programs without orphans. A child reads nothing, leads a process group of its own (the terminal's Ctrl-C is
-// for us, who know what to do with it), sees nothing of a surrounding MPI job, and gets SIGTERM when we die, however we die.
+// for us, who know what to do with it), sees nothing of a surrounding MPI job nor OMP_NUM_THREADS (threads are ours to
+// say), and gets SIGTERM when we die, however we die.
 #pragma once
 #include <sys/types.h>
 

@@ -69,15 +69,20 @@ int launch(const Arguments& arguments, const train::TrainOptions& options) {
   const auto line =
       launch_line(ranks, rank_words(arguments, {fmt::format("--launcher-pid={}", ::getpid()),
                                                 fmt::format("--terminal-columns={}", terminal_columns())}));
+  if (std::getenv("OMP_NUM_THREADS") != nullptr) {  // the ranks do not get it: libgomp would complain once a rank
+    note("OMP_NUM_THREADS is ignored: threads come from launch.threads_per_rank");
+  }
   const RunFiles files(options.resolved.config.output.dir);
   const Ended ended = run_ranks(line, [&] { return files.written("launch.json"); });
   if (ended.interrupted) {
-    note("stopped by a second Ctrl-C; nothing was saved since the last checkpoint");
+    note("ended by a second Ctrl-C; the same command goes on from the last checkpoint");
     return 130;
   }
   const int code = exit_code(ended);
-  const bool spoke = ended.status == code && (files.written("summary.json") || code == 2);
-  if (code != 0 && !spoke) close_failed_run(files, ended, options.resolved.config);
+  // Ranks that end by themselves have said why; 1 is also what mpirun returns when it fails itself.
+  const bool told = ended.status == code &&
+                    (code != 1 || files.written("summary.json") || (ended.heard && !files.written("launch.json")));
+  if (!told) close_failed_run(files, ended, options.resolved.config);
   return code;
 }
 
