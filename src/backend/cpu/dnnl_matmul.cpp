@@ -20,10 +20,13 @@ Cut cut(int64_t total, int64_t limit, int64_t step) {
 class Matmul::Impl {
  public:
   Impl(const MatmulSpec& spec, int threads) : spec_(spec), threads_(threads) {
-    // 256 x 512 pieces ran at the machine's peak on every GPT shape; small matrices are cut finer to occupy 8 threads
-    rows_ = cut(spec.m, 256, 16);
+    // 256 x 512 pieces ran at the machine's peak on every GPT shape; a transposed b is dear to pack and wants more rows
+    rows_ = cut(spec.m, spec.transpose_b ? 512 : 256, 16);
     columns_ = cut(spec.n, 512, 64);
-    while (tasks() < 8 && spec.m * spec.n * spec.k > (int64_t{1} << 21) && (rows_.size > 64 || columns_.size > 128)) {
+    // small matrices are cut finer to occupy 8 threads; the smallest are done sooner than threads wake
+    const double products = static_cast<double>(spec.batch * spec.m) * static_cast<double>(spec.n * spec.k);
+    if (products < 1e6) threads_ = 1;
+    while (tasks() < 8 && products > 2e6 && (rows_.size > 64 || columns_.size > 128)) {
       if (rows_.size * 2 >= columns_.size && rows_.size > 64) {
         rows_ = cut(spec.m, ceil_div(rows_.size, 2), 16);
       } else {

@@ -14,6 +14,7 @@ class Rows::Impl {
     tile_ = {spec.rows,
              std::clamp<int64_t>(tile_elements / std::max<int64_t>(spec.width, 1), 1, std::max<int64_t>(spec.rows, 1))};
     if (spec.rows * spec.width == 0) return;
+    if (spec.rows * spec.width < 2 * tile_elements) threads_ = 1;  // done sooner than threads wake
     const OneThread one;
     prepare(tile_.length(0));
     if (tile_.is_tail(tile_.pieces() - 1)) prepare(tile_.length(tile_.pieces() - 1));

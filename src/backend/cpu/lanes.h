@@ -84,6 +84,22 @@ template <typename T> void store_tail(T* p, Lanes x, int64_t n) {
   std::memcpy(p, buffer, static_cast<size_t>(n) * sizeof(T));
 }
 
+// f32 without the detour through memory: all ones in the lanes below n
+inline __m256i below(int64_t n, int first) {
+  const __m256i lane = _mm256_add_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32(first));
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), lane);
+}
+inline Lanes load_tail(const float* p, int64_t n, float fill = 0.0F) {
+  const auto half = [&](const float* q, __m256i mask) {
+    return _mm256_blendv_ps(_mm256_set1_ps(fill), _mm256_maskload_ps(q, mask), _mm256_castsi256_ps(mask));
+  };
+  return {half(p, below(n, 0)), half(p + 8, below(n, 8))};
+}
+inline void store_tail(float* p, Lanes x, int64_t n) {
+  _mm256_maskstore_ps(p, below(n, 0), x.lo);
+  _mm256_maskstore_ps(p + 8, below(n, 8), x.hi);
+}
+
 // ---- reductions of the lanes, as a fixed tree: i with i+8, then i+4, i+2, i+1
 inline float sum(Lanes x) {
   const __m256 a = _mm256_add_ps(x.lo, x.hi);
