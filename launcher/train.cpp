@@ -74,11 +74,13 @@ int launch(const Arguments& arguments, const train::TrainOptions& options) {
   }
   const RunFiles files(options.resolved.config.output.dir);
   const Ended ended = run_ranks(line, [&] { return files.written("launch.json"); });
+  const int code = exit_code(ended);
+  if (code != 0 && ::isatty(STDERR_FILENO) != 0)
+    chatter("\r\x1b[K");  // the live line of a rank that could not clear it
   if (ended.interrupted) {
     note("ended by a second Ctrl-C; the same command goes on from the last checkpoint");
-    return 130;
+    return code;
   }
-  const int code = exit_code(ended);
   // Ranks that end by themselves have said why; 1 is also what mpirun returns when it fails itself.
   const bool told = ended.status == code &&
                     (code != 1 || files.written("summary.json") || (ended.heard && !files.written("launch.json")));
