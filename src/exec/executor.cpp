@@ -19,8 +19,8 @@ struct Executor::Instruction {
     int64_t stride;
   };
   const ir::Node* node = nullptr;
-  std::shared_ptr<ir::Kernel> kernel;               // or:
-  std::unique_ptr<comm::Collective> collective;     // or a copy of `copy_bytes` from in[0] to out[0]
+  std::shared_ptr<ir::Kernel> kernel;            // or:
+  std::unique_ptr<comm::Collective> collective;  // or a copy of `copy_bytes` from in[0] to out[0]
   int64_t copy_bytes = 0;
   std::vector<const void*> in;
   std::vector<void*> out;
@@ -33,8 +33,8 @@ struct Executor::Instruction {
   int64_t runs = 0;
 };
 
-Executor::Executor(ir::Graph graph, Prepared prepared, ir::Placement placement, const ir::StateLayout& states, Arena& arena,
-                   comm::Communicator& comm, const Options& options)
+Executor::Executor(ir::Graph graph, Prepared prepared, ir::Placement placement, const ir::StateLayout& states,
+                   Arena& arena, comm::Communicator& comm, const Options& options)
     : graph_(std::move(graph)), placement_(std::move(placement)), arena_(arena), comm_(comm), options_(options) {
   CHECK(placement_.peak_bytes <= arena.bytes(), "the arena is smaller than the plan");
   bind(prepared, states);
@@ -95,14 +95,16 @@ void Executor::add_instruction(ir::NodeId id, const Prepared& prepared, const ir
     if (node.op->view != nullptr && made.in[0] != nullptr) {
       const auto in = graph_.input_types(node), out = graph_.output_types(node);
       bool all_views = true;
-      for (size_t i = 0; i < out.size(); ++i) all_views = all_views && node.op->view({node.attrs, in, out}, static_cast<int>(i)).has_value();
+      for (size_t i = 0; i < out.size(); ++i)
+        all_views = all_views && node.op->view({node.attrs, in, out}, static_cast<int>(i)).has_value();
       if (all_views) return;
     }
     made.kernel = prepared.kernels[static_cast<size_t>(id)];
     CHECK(made.kernel != nullptr, "{} at {} has no kernel", node.op->name, node.scope);
   }
   made.flops = prepared.gemm_flops[static_cast<size_t>(id)];
-  made.scratch = {arena_.data() + placement_.workspace, static_cast<size_t>(prepared.scratch_bytes[static_cast<size_t>(id)])};
+  made.scratch = {arena_.data() + placement_.workspace,
+                  static_cast<size_t>(prepared.scratch_bytes[static_cast<size_t>(id)])};
   regions_.back().push_back(std::move(made));
 }
 
@@ -186,8 +188,11 @@ void Executor::run_collective(Instruction& instruction) {
   const auto start = std::chrono::steady_clock::now();
   for (const auto& [gap, bytes] : instruction.gaps) std::memset(gap, 0, static_cast<size_t>(bytes));
   auto* data = const_cast<void*>(instruction.in[0]);  // in place: the outputs are the inputs
-  comm::start_all_reduce(*instruction.collective,
-                         {.name = instruction.node->scope, .dtype = DType::f32, .data = data, .elements = instruction.elements, .scratch = instruction.scratch});
+  comm::start_all_reduce(*instruction.collective, {.name = instruction.node->scope,
+                                                   .dtype = DType::f32,
+                                                   .data = data,
+                                                   .elements = instruction.elements,
+                                                   .scratch = instruction.scratch});
   instruction.collective->wait();
   stats_.comm_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
@@ -210,7 +215,8 @@ double Executor::output_scalar(std::string_view name) const {
   const std::byte* place = nullptr;
   const ir::Type& type = output_type(name, place);
   CHECK(type.shape.elements() == 1, "output {} is {}", name, ir::str(type));
-  return type.dtype == DType::i32 ? *reinterpret_cast<const int32_t*>(place) : static_cast<double>(*reinterpret_cast<const float*>(place));
+  return type.dtype == DType::i32 ? *reinterpret_cast<const int32_t*>(place)
+                                  : static_cast<double>(*reinterpret_cast<const float*>(place));
 }
 
 std::vector<ProfileRow> Executor::profile() const {

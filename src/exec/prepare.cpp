@@ -43,7 +43,10 @@ Prepared prepare(const ir::Graph& graph, const PrepareOptions& options) {
       const ir::Node& node = graph.node(id);
       const auto i = static_cast<size_t>(id);
       if (node.op->traits.role == ir::Role::collective) {
-        out.scratch_bytes[i] = comm::scratch_bytes({.elements = collective_elements(graph, node), .rank = options.rank, .size = options.size, .segment_bytes = options.segment_bytes});
+        out.scratch_bytes[i] = comm::scratch_bytes({.elements = collective_elements(graph, node),
+                                                    .rank = options.rank,
+                                                    .size = options.size,
+                                                    .segment_bytes = options.segment_bytes});
         continue;
       }
       if (node.op->cpu == nullptr) continue;

@@ -12,7 +12,7 @@ namespace ringmaster::exec {
 
 struct PrepareOptions {
   int threads = 1;
-  int rank = 0, size = 1;        // in the job: a collective's scratch and traffic depend on them
+  int rank = 0, size = 1;  // in the job: a collective's scratch and traffic depend on them
   int64_t segment_bytes = 262144;
 };
 

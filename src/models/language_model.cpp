@@ -15,32 +15,45 @@ namespace {
 using namespace ops;  // a recipe reads like its paper
 
 // GPT-2 scales what is added to the residual stream by the number of additions to it.
-nn::Init residual(const config::Model& c) { return nn::Init::normal(0.02 / std::sqrt(2.0 * static_cast<double>(c.layers))); }
+nn::Init residual(const config::Model& c) {
+  return nn::Init::normal(0.02 / std::sqrt(2.0 * static_cast<double>(c.layers)));
+}
 
 struct Mlp {
+  std::string path;
   nn::Linear up, down;
 
   Mlp(const nn::Scope& scope, const config::Model& c)
-      : up(scope / "c_fc", c.width, 4 * c.width), down(scope / "c_proj", 4 * c.width, c.width, {.weight = residual(c)}) {}
+      : path(scope.path()),
+        up(scope / "c_fc", c.width, 4 * c.width),
+        down(scope / "c_proj", 4 * c.width, c.width, {.weight = residual(c)}) {}
 
-  Tensor operator()(Tensor x_BTC) const { return down(gelu(up(x_BTC))); }
+  Tensor operator()(Tensor x_BTC) const {
+    const ir::ScopeGuard scope(x_BTC.builder(), path);
+    return down(gelu(up(x_BTC)));
+  }
 };
 
 struct Block {
+  std::string path;
   nn::LayerNorm norm1, norm2;
   nn::SelfAttention attention;
   Mlp mlp;
   nn::Dropout dropout1, dropout2;
 
   Block(const nn::Scope& scope, const config::Model& c)
-      : norm1(scope / "ln_1", c.width),
+      : path(scope.path()),
+        norm1(scope / "ln_1", c.width),
         norm2(scope / "ln_2", c.width),
-        attention(scope / "attn", {.width = c.width, .heads = c.heads, .causal = true, .dropout = c.dropout, .projection = residual(c)}),
+        attention(
+            scope / "attn",
+            {.width = c.width, .heads = c.heads, .causal = true, .dropout = c.dropout, .projection = residual(c)}),
         mlp(scope / "mlp", c),
         dropout1(scope / "attn" / "resid_dropout", c.dropout),
         dropout2(scope / "mlp" / "dropout", c.dropout) {}
 
   Tensor operator()(Tensor x_BTC) const {
+    const ir::ScopeGuard scope(x_BTC.builder(), path);
     x_BTC = x_BTC + dropout1(attention(norm1(x_BTC)));
     return x_BTC + dropout2(mlp(norm2(x_BTC)));
   }
@@ -60,7 +73,8 @@ struct Gpt {
         blocks(make_blocks(scope, config.model)),
         norm(scope / "ln_f", config.model.width) {
     if (!config.model.tied_embeddings) {
-      own_head = std::make_unique<nn::Embedding>(scope.root() / "lm_head", config.model.vocab_size, config.model.width, nn::Init::normal(0.02));
+      own_head = std::make_unique<nn::Embedding>(scope.root() / "lm_head", config.model.vocab_size, config.model.width,
+                                                 nn::Init::normal(0.02));
     }
   }
   static std::vector<Block> make_blocks(const nn::Scope& scope, const config::Model& c) {
@@ -70,6 +84,7 @@ struct Gpt {
   }
 
   Tensor features(Tensor tokens_BT) const {
+    const ir::ScopeGuard scope(tokens_BT.builder(), "transformer");
     Tensor x_BTC = dropout(tokens(tokens_BT) + positions.table(tokens_BT.builder()));
     for (const Block& block : blocks) x_BTC = block(x_BTC);
     return norm(x_BTC);
@@ -83,10 +98,21 @@ struct Gpt {
 
 // https://huggingface.co/docs/transformers/model_doc/gpt2#transformers.GPT2Config
 nlohmann::json hugging_face(const config::Config& c) {
-  return {{"model_type", "gpt2"}, {"architectures", {"GPT2LMHeadModel"}}, {"activation_function", "gelu_new"}, {"n_layer", c.model.layers},
-          {"n_head", c.model.heads}, {"n_embd", c.model.width}, {"n_positions", c.training.seq_len}, {"vocab_size", c.model.vocab_size},
-          {"layer_norm_epsilon", 1e-5}, {"resid_pdrop", c.model.dropout}, {"embd_pdrop", c.model.dropout}, {"attn_pdrop", c.model.dropout},
-          {"tie_word_embeddings", c.model.tied_embeddings}, {"bos_token_id", nullptr}, {"eos_token_id", nullptr}};
+  return {{"model_type", "gpt2"},
+          {"architectures", {"GPT2LMHeadModel"}},
+          {"activation_function", "gelu_new"},
+          {"n_layer", c.model.layers},
+          {"n_head", c.model.heads},
+          {"n_embd", c.model.width},
+          {"n_positions", c.training.seq_len},
+          {"vocab_size", c.model.vocab_size},
+          {"layer_norm_epsilon", 1e-5},
+          {"resid_pdrop", c.model.dropout},
+          {"embd_pdrop", c.model.dropout},
+          {"attn_pdrop", c.model.dropout},
+          {"tie_word_embeddings", c.model.tied_embeddings},
+          {"bos_token_id", nullptr},
+          {"eos_token_id", nullptr}};
 }
 
 }  // namespace
@@ -105,7 +131,8 @@ std::unique_ptr<Recipe> language_model(const config::Config& config) {
   recipe->evaluators = {{.name = "validation", .loss = loss}};
 
   // The logits of one position: `select` is 1 there and 0 elsewhere, so the head runs on a single row.
-  recipe->sampler = {.inputs = {{"tokens", DType::i32, {T}}, {"select", DType::f32, {1, T}}}, .logits = [&gpt](const Batch& batch) {
+  recipe->sampler = {.inputs = {{"tokens", DType::i32, {T}}, {"select", DType::f32, {1, T}}},
+                     .logits = [&gpt](const Batch& batch) {
                        return gpt.logits(matmul(batch["select"], gpt.features(batch["tokens"])));
                      }};
   recipe->hugging_face_config = hugging_face(config);

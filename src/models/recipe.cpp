@@ -13,8 +13,16 @@ namespace {
 
 nn::OptimizerOptions optimizer_options(const config::Config& config) {
   const auto& o = config.optimizer;
-  const auto kind = o.name == "sgd" ? nn::OptimizerKind::sgd : o.name == "adam" ? nn::OptimizerKind::adam : nn::OptimizerKind::adamw;
-  return {.kind = kind, .beta1 = o.beta1, .beta2 = o.beta2, .eps = o.eps, .momentum = o.momentum, .nesterov = o.nesterov, .max_norm = config.training.max_norm};
+  const auto kind = o.name == "sgd"    ? nn::OptimizerKind::sgd
+                    : o.name == "adam" ? nn::OptimizerKind::adam
+                                       : nn::OptimizerKind::adamw;
+  return {.kind = kind,
+          .beta1 = o.beta1,
+          .beta2 = o.beta2,
+          .eps = o.eps,
+          .momentum = o.momentum,
+          .nesterov = o.nesterov,
+          .max_norm = config.training.max_norm};
 }
 
 // Weight decay is for tensors of 2 or more dims unless a group says otherwise; the first group that matches wins.
@@ -36,7 +44,8 @@ std::vector<nn::Tuned> tune(const nn::Network& network, const config::Optimizer&
 ir::Graph program(const std::string& name, const Recipe& recipe) {
   ir::Graph graph(name);
   for (const nn::Network& network : recipe.networks())
-    for (const nn::Parameter& p : network.parameters()) graph.add_state({p.name, {DType::f32, p.shape}, ir::StateRole::weight});
+    for (const nn::Parameter& p : network.parameters())
+      graph.add_state({p.name, {DType::f32, p.shape}, ir::StateRole::weight});
   return graph;
 }
 
@@ -46,7 +55,8 @@ struct GatheredTerm {
 };
 
 // The forward pass of one grain; its loss terms leave it one number a grain.
-std::vector<GatheredTerm> grain_region(ir::Builder& b, const Recipe& recipe, const Loss& loss, const config::Config& config) {
+std::vector<GatheredTerm> grain_region(ir::Builder& b, const Recipe& recipe, const Loss& loss,
+                                       const config::Config& config) {
   b.enter_region(b.graph().add_region(ir::RegionKind::for_grain));
   const Batch batch(b, recipe.inputs, config.training.grain_size);
   std::vector<GatheredTerm> gathered;

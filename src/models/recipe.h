@@ -39,7 +39,8 @@ struct Term {
 // The batch of the grain under construction.
 class Batch {
  public:
-  Batch(ir::Builder& builder, const std::vector<InputSpec>& inputs, int64_t size) : builder_(builder), inputs_(inputs), size_(size) {}
+  Batch(ir::Builder& builder, const std::vector<InputSpec>& inputs, int64_t size)
+      : builder_(builder), inputs_(inputs), size_(size) {}
   Tensor operator[](const std::string& name) const;
   Weight count(const std::string& name) const { return {name}; }
   int64_t size() const { return size_; }  // samples in the grain

@@ -13,7 +13,9 @@ namespace ringmaster::models {
 int32_t draw_token(std::span<const float> logits, double temperature, double u) {
   const auto best = std::max_element(logits.begin(), logits.end());
   if (temperature == 0.0) return static_cast<int32_t>(best - logits.begin());
-  const auto weight = [&](float logit) { return std::exp((static_cast<double>(logit) - static_cast<double>(*best)) / temperature); };
+  const auto weight = [&](float logit) {
+    return std::exp((static_cast<double>(logit) - static_cast<double>(*best)) / temperature);
+  };
   double total = 0;
   for (const float logit : logits) total += weight(logit);
   double left = u * total;
@@ -24,7 +26,8 @@ int32_t draw_token(std::span<const float> logits, double temperature, double u) 
   return static_cast<int32_t>(best - logits.begin());  // u was 1 to rounding
 }
 
-std::vector<int32_t> generate_text(ir::Program& program, std::vector<int32_t> prompt, const TextOptions& options, const std::function<void(int32_t)>& on_token) {
+std::vector<int32_t> generate_text(ir::Program& program, std::vector<int32_t> prompt, const TextOptions& options,
+                                   const std::function<void(int32_t)>& on_token) {
   CHECK(!prompt.empty(), "a prompt has at least one token");
   const auto T = static_cast<size_t>(options.seq_len);
   const RandomStream stream({.seed = options.seed, .stream = stable_hash("sampler.text")});
@@ -39,7 +42,8 @@ std::vector<int32_t> generate_text(ir::Program& program, std::vector<int32_t> pr
     select[length - 1] = 1.0F;
     program.run({}, 1);
     const PhiloxCounter words = stream.words(options.sequence, static_cast<uint64_t>(i));
-    const int32_t token = draw_token(program.output("logits"), options.temperature, static_cast<double>(words[0]) * 0x1p-32);
+    const int32_t token =
+        draw_token(program.output("logits"), options.temperature, static_cast<double>(words[0]) * 0x1p-32);
     text.push_back(token);
     made.push_back(token);
     if (on_token) on_token(token);

@@ -11,11 +11,11 @@
 namespace ringmaster::models {
 
 struct TextOptions {
-  int64_t seq_len = 0;        // context of the program
-  int64_t tokens = 0;         // to generate
-  double temperature = 1.0;   // 0: the most probable token (the lowest id of equals)
+  int64_t seq_len = 0;       // context of the program
+  int64_t tokens = 0;        // to generate
+  double temperature = 1.0;  // 0: the most probable token (the lowest id of equals)
   uint64_t seed = 0;
-  uint64_t sequence = 0;      // index of this sample
+  uint64_t sequence = 0;  // index of this sample
 };
 
 // Continues `prompt` (at least one token); returns the new tokens. The context is the last seq_len tokens.

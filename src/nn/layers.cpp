@@ -21,7 +21,9 @@ Tensor Linear::operator()(Tensor x) const {
 }
 
 LayerNorm::LayerNorm(const Scope& scope, int64_t width)
-    : path_(scope.path()), gain_(scope.parameter("weight", {width}, Init::ones())), bias_(scope.parameter("bias", {width}, Init::zeros())) {}
+    : path_(scope.path()),
+      gain_(scope.parameter("weight", {width}, Init::ones())),
+      bias_(scope.parameter("bias", {width}, Init::zeros())) {}
 
 Tensor LayerNorm::operator()(Tensor x) const {
   ir::Builder& b = x.builder();
@@ -58,7 +60,8 @@ Tensor SelfAttention::operator()(Tensor x_BTC) const {
   const Tensor qkv_3BHTD = ops::transpose(ops::reshape(qkv_(x_BTC), {B, T, 3, H, D}), {2, 0, 3, 1, 4});
   const std::vector<Tensor> parts = ops::split(qkv_3BHTD, 0, {1, 1, 1});
   const auto head = [&](int i) { return ops::reshape(parts[static_cast<size_t>(i)], {B, H, T, D}); };
-  const Tensor scores_BHTT = ops::scale(ops::matmul(head(0), head(1), {.transpose_b = true}), 1.0 / std::sqrt(static_cast<double>(D)));
+  const Tensor scores_BHTT =
+      ops::scale(ops::matmul(head(0), head(1), {.transpose_b = true}), 1.0 / std::sqrt(static_cast<double>(D)));
   const Tensor weights_BHTT = dropout_(ops::softmax(scores_BHTT, options_.causal));
   const Tensor y_BHTD = ops::matmul(weights_BHTT, head(2));
   return projection_(ops::reshape(ops::transpose(y_BHTD, {0, 2, 1, 3}), {B, T, options_.width}));

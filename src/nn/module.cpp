@@ -22,7 +22,8 @@ void initialise(const Parameter& parameter, uint64_t seed, float* out) {
     const PhiloxCounter words = stream.words(0, static_cast<uint64_t>(block));
     for (int64_t k = 0; k < 2 && 2 * block + k < n; ++k) {
       const double u = (static_cast<double>(words[static_cast<size_t>(2 * k)]) + 1.0) * 0x1p-32;
-      const double angle = 2.0 * std::numbers::pi * static_cast<double>(words[static_cast<size_t>(2 * k + 1)]) * 0x1p-32;
+      const double angle =
+          2.0 * std::numbers::pi * static_cast<double>(words[static_cast<size_t>(2 * k + 1)]) * 0x1p-32;
       const double normal = std == 0.0 ? 0.0 : std::sqrt(-2.0 * std::log(u)) * std::cos(angle);
       out[2 * block + k] = static_cast<float>(mean + std * normal);
     }

@@ -38,7 +38,9 @@ class Network {
  public:
   explicit Network(std::string name) : name_(std::move(name)) {}
   const std::string& name() const { return name_; }
-  const std::deque<Parameter>& parameters() const { return parameters_; }  // in order of declaration; addresses are stable
+  const std::deque<Parameter>& parameters() const {
+    return parameters_;
+  }  // in order of declaration; addresses are stable
   int64_t num_elements() const;
   const Parameter* declare(std::string name, const Shape& shape, const Init& init);
 

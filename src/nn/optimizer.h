@@ -14,9 +14,9 @@ enum class OptimizerKind { sgd, adam, adamw };
 struct OptimizerOptions {
   OptimizerKind kind = OptimizerKind::adamw;
   double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;
-  double momentum = 0.0;     // sgd
-  bool nesterov = false;     // sgd
-  double max_norm = 0.0;     // 0: no clipping
+  double momentum = 0.0;  // sgd
+  bool nesterov = false;  // sgd
+  double max_norm = 0.0;  // 0: no clipping
 };
 
 // One parameter with what its group says.

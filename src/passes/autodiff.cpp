@@ -36,12 +36,14 @@ std::pair<Tensor, Tensor> objective(ir::Builder& builder, const std::vector<Node
   for (const NodeId id : terms) {
     const Node node = graph.node(id);
     const ir::ScopeGuard scope(builder, node.scope);
-    const Tensor factor = ops::div(ops::full(builder, scalar, node.attrs.number("coefficient")), ops::scalar(builder, node.attrs.text("weight")));
+    const Tensor factor = ops::div(ops::full(builder, scalar, node.attrs.number("coefficient")),
+                                   ops::scalar(builder, node.attrs.text("weight")));
     weighted.emplace_back(Tensor(&builder, node.inputs[0]), factor);
   }
   if (weighted.size() == 1) return weighted.front();
   Tensor total;
-  for (const auto& [sum, factor] : weighted) total = total.valid() ? ops::add(total, ops::mul(sum, factor)) : ops::mul(sum, factor);
+  for (const auto& [sum, factor] : weighted)
+    total = total.valid() ? ops::add(total, ops::mul(sum, factor)) : ops::mul(sum, factor);
   return {total, ops::full(builder, scalar, 1.0)};
 }
 
@@ -54,7 +56,8 @@ std::string autodiff(Graph& graph, const Settings&) {
     return "nothing to differentiate";
   }
   const int home = graph.node(terms.front()).region;
-  for (const NodeId id : terms) CHECK(graph.node(id).region == home, "loss terms of {} stand in several regions", graph.name());
+  for (const NodeId id : terms)
+    CHECK(graph.node(id).region == home, "loss terms of {} stand in several regions", graph.name());
   const int64_t before = graph.live_nodes();
 
   // every read of a state inside the region, by name
@@ -63,7 +66,8 @@ std::string autodiff(Graph& graph, const Settings&) {
   builder.enter_region(home);
   for (const NodeId id : graph.regions()[static_cast<size_t>(home)].nodes) {
     const Node& node = graph.node(id);
-    if (node.op->traits.role == Role::state_read) reads[node.attrs.text("name")].emplace_back(&builder, node.outputs[0]);
+    if (node.op->traits.role == Role::state_read)
+      reads[node.attrs.text("name")].emplace_back(&builder, node.outputs[0]);
   }
   if (!wanted.empty()) {
     const auto [loss, seed] = objective(builder, terms);

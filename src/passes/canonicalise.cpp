@@ -17,7 +17,9 @@ using ir::NodeId;
 using ir::Role;
 using ir::ValueId;
 
-bool mergeable(Role role) { return role == Role::compute || role == Role::input || role == Role::scalar || role == Role::state_read; }
+bool mergeable(Role role) {
+  return role == Role::compute || role == Role::input || role == Role::scalar || role == Role::state_read;
+}
 
 // What two nodes must share to compute the same bits. (verify refuses a state_read behind a state_write.)
 std::string key_of(const Node& node) {

@@ -31,9 +31,9 @@ struct Pass {
 std::span<const Pass> pipeline();
 
 struct RunOptions {
-  std::string dump_folder;                       // IR after each pass goes to NN-name.txt; empty: nowhere
-  std::vector<std::string> disabled;             // names; checked by check_disabled()
-  std::function<void(const std::string&)> log;   // one line a pass; may be null
+  std::string dump_folder;                      // IR after each pass goes to NN-name.txt; empty: nowhere
+  std::vector<std::string> disabled;            // names; checked by check_disabled()
+  std::function<void(const std::string&)> log;  // one line a pass; may be null
 };
 void run(ir::Graph& graph, const Settings& settings, const RunOptions& options = {});
 
@@ -42,8 +42,8 @@ void check_disabled(std::span<const std::string> names);
 
 // ---- place: the last pass; where every value lies in the arena (place.cpp)
 struct PlaceOptions {
-  int64_t local_grains = 1;              // of this rank; 0: the grain regions do not run here
-  std::vector<int64_t> scratch_bytes;    // by node id
+  int64_t local_grains = 1;                 // of this rank; 0: the grain regions do not run here
+  std::vector<int64_t> scratch_bytes;       // by node id
   const ir::StateLayout* states = nullptr;  // shared by all programs of a run
 };
 ir::Placement place(const ir::Graph& graph, const PlaceOptions& options);

@@ -31,15 +31,17 @@ void check_disabled(std::span<const std::string> names) {
     if (!pass.required) optional.emplace_back(pass.name);
   for (const std::string& name : names) {
     if (std::find(optional.begin(), optional.end(), name) != optional.end()) continue;
-    const bool known = std::any_of(std::begin(list), std::end(list), [&](const Pass& pass) { return pass.name == name; });
+    const bool known =
+        std::any_of(std::begin(list), std::end(list), [&](const Pass& pass) { return pass.name == name; });
     const std::string hint = nearest(name, optional);
-    throw Error({.kind = ErrorKind::usage,
-                 .message = known ? fmt::format("pass `{}` can not be disabled: a program without it does not train", name)
-                                  : fmt::format("unknown pass `{}`", name),
-                 .key = "--disable-pass",
-                 .found = name,
-                 .expected = fmt::format("one of: {}", fmt::join(optional, ", ")),
-                 .cure = hint.empty() ? "" : fmt::format("did you mean `{}`?", hint)});
+    throw Error(
+        {.kind = ErrorKind::usage,
+         .message = known ? fmt::format("pass `{}` can not be disabled: a program without it does not train", name)
+                          : fmt::format("unknown pass `{}`", name),
+         .key = "--disable-pass",
+         .found = name,
+         .expected = fmt::format("one of: {}", fmt::join(optional, ", ")),
+         .cure = hint.empty() ? "" : fmt::format("did you mean `{}`?", hint)});
   }
 }
 
@@ -49,7 +51,8 @@ void run(ir::Graph& graph, const Settings& settings, const RunOptions& options) 
   int index = 0;
   for (const Pass& pass : list) {
     ++index;
-    const auto is_disabled = std::find(options.disabled.begin(), options.disabled.end(), pass.name) != options.disabled.end();
+    const auto is_disabled =
+        std::find(options.disabled.begin(), options.disabled.end(), pass.name) != options.disabled.end();
     if (is_disabled) continue;
     const std::string effect = pass.run(graph, settings);
     ir::verify(graph, pass.name);

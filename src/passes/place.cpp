@@ -42,13 +42,15 @@ class Placer {
 
  private:
   struct Home {
-    int32_t buffer = -1;      // index into out_.buffers; -1: fixed at `offset` of the arena
+    int32_t buffer = -1;  // index into out_.buffers; -1: fixed at `offset` of the arena
     int64_t offset = -1;
     const ir::State* state = nullptr;
     int64_t grain_stride = 0;
   };
 
-  bool skipped(size_t region) const { return options_.local_grains == 0 && graph_.regions()[region].kind == ir::RegionKind::for_grain; }
+  bool skipped(size_t region) const {
+    return options_.local_grains == 0 && graph_.regions()[region].kind == ir::RegionKind::for_grain;
+  }
 
   // positions of nodes, and of each value's last use; a loop uses what it reads from outside until its end
   void find_lifetimes() {
@@ -66,7 +68,8 @@ class Placer {
         const Node& node = graph_.node(id);
         const Role role = node.op->traits.role;
         for (const ValueId v : node.inputs) {
-          int64_t use = graph_.producer(v).region == static_cast<int>(r) ? position_[static_cast<size_t>(id)] : last_position(r, id);
+          int64_t use = graph_.producer(v).region == static_cast<int>(r) ? position_[static_cast<size_t>(id)]
+                                                                         : last_position(r, id);
           if (role == Role::output) use = end_;  // the host reads it after the run
           last_[static_cast<size_t>(v)] = std::max(last_[static_cast<size_t>(v)], use);
           if (role == Role::state_write) written_[static_cast<size_t>(v)] = graph_.find_state(node.attrs.text("name"));
@@ -75,7 +78,8 @@ class Placer {
     }
   }
   int64_t last_position(size_t region, NodeId id) const {
-    return graph_.regions()[region].kind == ir::RegionKind::for_grain ? stop_[region] - 1 : position_[static_cast<size_t>(id)];
+    return graph_.regions()[region].kind == ir::RegionKind::for_grain ? stop_[region] - 1
+                                                                      : position_[static_cast<size_t>(id)];
   }
 
   // states, scalars and the workspace, from the bottom up
@@ -97,12 +101,14 @@ class Placer {
         if (!skipped(r)) out_.workspace_bytes = std::max(out_.workspace_bytes, scratch(id));
     out_.workspace_bytes = ir::align_up(out_.workspace_bytes);
     out_.workspace = floor_;
-    if (out_.workspace_bytes > 0) out_.buffers.push_back({floor_, out_.workspace_bytes, 0, end_, Category::workspace, ir::none});
+    if (out_.workspace_bytes > 0)
+      out_.buffers.push_back({floor_, out_.workspace_bytes, 0, end_, Category::workspace, ir::none});
     floor_ += out_.workspace_bytes;
     fixed_ = out_.buffers.size();
   }
   int64_t scratch(NodeId id) const {
-    return static_cast<size_t>(id) < options_.scratch_bytes.size() ? options_.scratch_bytes[static_cast<size_t>(id)] : 0;
+    return static_cast<size_t>(id) < options_.scratch_bytes.size() ? options_.scratch_bytes[static_cast<size_t>(id)]
+                                                                   : 0;
   }
 
   int32_t new_buffer(int64_t bytes, int64_t first, int64_t last, Category category, ValueId v) {
@@ -152,18 +158,23 @@ class Placer {
       case Role::grain_sum:
       case Role::grain_gather:
         if (home_[static_cast<size_t>(node.outputs[0])].buffer < 0) {
-          settle(node.outputs[0], {new_buffer(graph_.type(node.outputs[0]).bytes(), begin_[r], now, Category::gradients, node.outputs[0]), 0});
+          settle(node.outputs[0], {new_buffer(graph_.type(node.outputs[0]).bytes(), begin_[r], now, Category::gradients,
+                                              node.outputs[0]),
+                                   0});
         }
         return;
       case Role::collective:
-        for (size_t i = 0; i < node.outputs.size(); ++i) settle(node.outputs[i], home_[static_cast<size_t>(node.inputs[i])]);
+        for (size_t i = 0; i < node.outputs.size(); ++i)
+          settle(node.outputs[i], home_[static_cast<size_t>(node.inputs[i])]);
         return;
       default: break;
     }
     for (size_t i = 0; i < node.outputs.size(); ++i) place_output(node, i, now);
   }
 
-  Home state_home(const std::string& name) const { return {-1, options_.states->offset.at(name), graph_.find_state(name)}; }
+  Home state_home(const std::string& name) const {
+    return {-1, options_.states->offset.at(name), graph_.find_state(name)};
+  }
 
   void place_output(const Node& node, size_t i, int64_t now) {
     const ValueId v = node.outputs[i];
@@ -188,13 +199,17 @@ class Placer {
     if (graph_.type(from) != graph_.type(to) || home.grain_stride != 0) return false;
     for (size_t k = 0; k < node.inputs.size(); ++k)
       if (k != i && same_memory(home, home_[static_cast<size_t>(node.inputs[k])])) return false;
-    if (home.buffer < 0) return home.state != nullptr && home.state == written_[static_cast<size_t>(to)] && state_dies(home.state, now);
+    if (home.buffer < 0)
+      return home.state != nullptr && home.state == written_[static_cast<size_t>(to)] && state_dies(home.state, now);
     const Buffer& buffer = out_.buffers[static_cast<size_t>(home.buffer)];
     const bool whole = home.offset == 0 && buffer.bytes == ir::align_up(graph_.type(from).bytes());
     const auto& members = members_[static_cast<size_t>(home.buffer)];
-    return whole && std::all_of(members.begin(), members.end(), [&](ValueId v) { return last_[static_cast<size_t>(v)] <= now; });
+    return whole &&
+           std::all_of(members.begin(), members.end(), [&](ValueId v) { return last_[static_cast<size_t>(v)] <= now; });
   }
-  static bool same_memory(const Home& a, const Home& b) { return a.buffer >= 0 ? a.buffer == b.buffer : a.state != nullptr && a.state == b.state; }
+  static bool same_memory(const Home& a, const Home& b) {
+    return a.buffer >= 0 ? a.buffer == b.buffer : a.state != nullptr && a.state == b.state;
+  }
 
   bool state_dies(const ir::State* state, int64_t now) const {
     for (size_t v = 0; v < home_.size(); ++v)
@@ -206,7 +221,8 @@ class Placer {
   void pack() {
     std::vector<size_t> order(out_.buffers.size() - fixed_);
     std::iota(order.begin(), order.end(), fixed_);
-    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return out_.buffers[a].bytes > out_.buffers[b].bytes; });
+    std::stable_sort(order.begin(), order.end(),
+                     [&](size_t a, size_t b) { return out_.buffers[a].bytes > out_.buffers[b].bytes; });
     std::vector<size_t> done;
     out_.peak_bytes = floor_;
     for (const size_t index : order) {
@@ -220,7 +236,9 @@ class Placer {
       }
       buffer.offset = offset;
       out_.peak_bytes = std::max(out_.peak_bytes, offset + buffer.bytes);
-      done.insert(std::upper_bound(done.begin(), done.end(), index, [&](size_t a, size_t b) { return out_.buffers[a].offset < out_.buffers[b].offset; }), index);
+      done.insert(std::upper_bound(done.begin(), done.end(), index,
+                                   [&](size_t a, size_t b) { return out_.buffers[a].offset < out_.buffers[b].offset; }),
+                  index);
     }
     for (size_t v = 0; v < home_.size(); ++v) {
       const Home& home = home_[v];

@@ -23,8 +23,10 @@ std::string schedule(ir::Graph& graph, const Settings&) {
     for (const ir::NodeId id : before) {
       const ir::Node& node = graph.node(id);
       if (placed[static_cast<size_t>(id)]) continue;
-      const bool unread = std::all_of(node.outputs.begin(), node.outputs.end(), [&](ir::ValueId v) { return users[static_cast<size_t>(v)].empty(); });
-      if (node.inputs.empty() && !unread && !ir::is_effect(node.op->traits.role)) continue;  // pulled in by its first user
+      const bool unread = std::all_of(node.outputs.begin(), node.outputs.end(),
+                                      [&](ir::ValueId v) { return users[static_cast<size_t>(v)].empty(); });
+      if (node.inputs.empty() && !unread && !ir::is_effect(node.op->traits.role))
+        continue;  // pulled in by its first user
       for (const ir::ValueId v : node.inputs) {
         const ir::NodeId source = graph.value(v).producer;
         if (graph.node(source).region == static_cast<int>(r) && !placed[static_cast<size_t>(source)]) put(source);
@@ -32,7 +34,9 @@ std::string schedule(ir::Graph& graph, const Settings&) {
       put(id);
       for (const ir::ValueId v : node.outputs)
         for (const ir::NodeId user : users[static_cast<size_t>(v)])
-          if (graph.node(user).region == static_cast<int>(r) && ir::is_grain_exit(graph.node(user).op->traits.role) && !placed[static_cast<size_t>(user)]) put(user);
+          if (graph.node(user).region == static_cast<int>(r) && ir::is_grain_exit(graph.node(user).op->traits.role) &&
+              !placed[static_cast<size_t>(user)])
+            put(user);
     }
     // nodes without inputs that only later regions read
     for (const ir::NodeId id : before)

@@ -57,11 +57,14 @@ step
   output(%gb) name="gb"
 )";
 
-float draw(uint64_t what, uint64_t i) { return 2.0F * uniform(RandomStream({.seed = 5, .stream = what}).words(0, i)[0]) - 1.0F; }
+float draw(uint64_t what, uint64_t i) {
+  return 2.0F * uniform(RandomStream({.seed = 5, .stream = what}).words(0, i)[0]) - 1.0F;
+}
 
 std::string with_grains(int64_t grains) {
   std::string text = regression;
-  for (size_t at = text.find("GRAINS"); at != std::string::npos; at = text.find("GRAINS")) text.replace(at, 6, std::to_string(grains));
+  for (size_t at = text.find("GRAINS"); at != std::string::npos; at = text.find("GRAINS"))
+    text.replace(at, 6, std::to_string(grains));
   return text;
 }
 
@@ -81,15 +84,19 @@ Outcome run_ranks_outcome(int ranks, int64_t grains, double poison = 0.0) {
     const Deal mine = deal(grains, comm.rank(), comm.size());
     const ir::StateLayout states = ir::lay_out(graph.states());
     Prepared prepared = prepare(graph, {.threads = 1, .rank = comm.rank(), .size = comm.size()});
-    ir::Placement placement = passes::place(graph, {.local_grains = mine.count, .scratch_bytes = prepared.scratch_bytes, .states = &states});
+    ir::Placement placement =
+        passes::place(graph, {.local_grains = mine.count, .scratch_bytes = prepared.scratch_bytes, .states = &states});
     const int64_t planned = placement.peak_bytes;
     Arena arena(planned);
     arena.paint();
-    const auto state = [&](const char* name) { return reinterpret_cast<float*>(arena.data() + states.offset.at(name)); };
+    const auto state = [&](const char* name) {
+      return reinterpret_cast<float*>(arena.data() + states.offset.at(name));
+    };
     for (uint64_t i = 0; i < 15; ++i) state("w")[i] = draw(1, i);
     for (uint64_t i = 0; i < 3; ++i) state("b")[i] = draw(2, i);
     std::memset(state("w.velocity"), 0, 60);
-    Executor executor(std::move(graph), std::move(prepared), std::move(placement), states, arena, comm, {.num_grains = grains, .deal = mine});
+    Executor executor(std::move(graph), std::move(prepared), std::move(placement), states, arena, comm,
+                      {.num_grains = grains, .deal = mine});
     for (int64_t g = 0; g < mine.count; ++g) {
       auto* x = static_cast<float*>(executor.input("x", g));
       auto* y = static_cast<float*>(executor.input("y", g));
@@ -107,8 +114,12 @@ Outcome run_ranks_outcome(int ranks, int64_t grains, double poison = 0.0) {
       return;
     }
     const auto gb = executor.output("gb");
-    outcome = {executor.output_scalar("loss"), executor.output_scalar("norm"), executor.output_scalar("commit"),
-               {state("w"), state("w") + 15}, {state("w.velocity"), state("w.velocity") + 15}, {gb.begin(), gb.end()}};
+    outcome = {executor.output_scalar("loss"),
+               executor.output_scalar("norm"),
+               executor.output_scalar("commit"),
+               {state("w"), state("w") + 15},
+               {state("w.velocity"), state("w.velocity") + 15},
+               {gb.begin(), gb.end()}};
   });
   return outcome;
 }
@@ -122,14 +133,21 @@ Outcome reference_outcome(int64_t grains) {
     return t;
   };
   ir::EvalInputs in{.scalars = {{"n", weight}, {"lr", lr}, {"step", 1}}, .num_grains = grains, .grain_size = 4};
-  in.states = {{"w", tensor({5, 3}, 1, 0)}, {"b", tensor({3}, 2, 0)}, {"w.velocity", {{DType::f32, {5, 3}}, std::vector<double>(15)}}};
+  in.states = {{"w", tensor({5, 3}, 1, 0)},
+               {"b", tensor({3}, 2, 0)},
+               {"w.velocity", {{DType::f32, {5, 3}}, std::vector<double>(15)}}};
   for (int64_t g = 0; g < grains; ++g) {
     in.inputs["x"].push_back(tensor({4, 5}, 3, static_cast<uint64_t>(g) * 20));
     in.inputs["y"].push_back(tensor({12}, 4, static_cast<uint64_t>(g) * 12));
   }
   const auto out = ir::evaluate(graph, in);
   const auto floats = [](const std::vector<double>& v) { return std::vector<float>(v.begin(), v.end()); };
-  return {out.at("loss").data[0], out.at("norm").data[0], out.at("commit").data[0], floats(in.states.at("w").data), floats(in.states.at("w.velocity").data), floats(out.at("gb").data)};
+  return {out.at("loss").data[0],
+          out.at("norm").data[0],
+          out.at("commit").data[0],
+          floats(in.states.at("w").data),
+          floats(in.states.at("w.velocity").data),
+          floats(out.at("gb").data)};
 }
 
 void expect_near(const std::vector<float>& a, const std::vector<float>& b) {
@@ -151,7 +169,9 @@ TEST_P(OnRanks, OneStepIsTheReferenceEvaluators) {
 }
 
 // even, uneven, and more ranks than grains
-INSTANTIATE_TEST_SUITE_P(Deals, OnRanks, testing::Values(std::pair{1, 1}, std::pair{1, 4}, std::pair{2, 4}, std::pair{3, 4}, std::pair{3, 2}, std::pair{5, 3}));
+INSTANTIATE_TEST_SUITE_P(Deals, OnRanks,
+                         testing::Values(std::pair{1, 1}, std::pair{1, 4}, std::pair{2, 4}, std::pair{3, 4},
+                                         std::pair{3, 2}, std::pair{5, 3}));
 
 TEST(Executor, NothingIsWrittenWhenTheLossIsNotFinite) {
   const Outcome poisoned = run_ranks_outcome(2, 2, std::numeric_limits<double>::infinity());

@@ -39,9 +39,11 @@ TEST(LanguageModel, ParametersHaveHuggingFaceNames) {
   const auto recipe = language_model(gpt2_124m());
   std::set<std::string> names;
   for (const nn::Parameter& p : recipe->networks().front().parameters()) names.insert(p.name);
-  for (const char* name : {"transformer.wte.weight", "transformer.wpe.weight", "transformer.h.0.ln_1.weight", "transformer.h.0.ln_1.bias",
-                           "transformer.h.11.attn.c_attn.weight", "transformer.h.11.attn.c_attn.bias", "transformer.h.3.attn.c_proj.weight",
-                           "transformer.h.3.ln_2.bias", "transformer.h.3.mlp.c_fc.weight", "transformer.h.3.mlp.c_proj.bias", "transformer.ln_f.weight"})
+  for (const char* name :
+       {"transformer.wte.weight", "transformer.wpe.weight", "transformer.h.0.ln_1.weight", "transformer.h.0.ln_1.bias",
+        "transformer.h.11.attn.c_attn.weight", "transformer.h.11.attn.c_attn.bias",
+        "transformer.h.3.attn.c_proj.weight", "transformer.h.3.ln_2.bias", "transformer.h.3.mlp.c_fc.weight",
+        "transformer.h.3.mlp.c_proj.bias", "transformer.ln_f.weight"})
     EXPECT_TRUE(names.contains(name)) << name;
   EXPECT_EQ(names.size(), 2U + 12 * 12 + 2);
 }
@@ -53,7 +55,8 @@ TEST(LanguageModel, EveryProgramPassesThePipeline) {
   c.training.grain_size = 2;
   const auto recipe = language_model(c);
   for (const int ranks : {1, 3}) {
-    for (ir::Graph graph : {trace_phase(*recipe, recipe->phases[0], c), trace_evaluator(*recipe, recipe->evaluators[0], c), trace_sampler(*recipe, c)}) {
+    for (ir::Graph graph : {trace_phase(*recipe, recipe->phases[0], c),
+                            trace_evaluator(*recipe, recipe->evaluators[0], c), trace_sampler(*recipe, c)}) {
       EXPECT_NO_THROW(passes::run(graph, {.ranks = ranks}));
       EXPECT_EQ(ir::print(ir::parse(ir::print(graph), ops::find)).size() > 100, true);
     }

@@ -36,7 +36,10 @@ TEST(Autodiff, SeedIsCoefficientOverGlobalWeight) {
   ir::Graph graph = graph_of(product);
   autodiff(graph, {});
   const ir::Type type{DType::f32, {2}};
-  ir::EvalInputs in{.inputs = {{"x", {{type, {1, 2}}, {type, {10, 20}}}}}, .scalars = {{"n", 4}}, .states = {{"w", {type, {5, 6}}}}, .num_grains = 2};
+  ir::EvalInputs in{.inputs = {{"x", {{type, {1, 2}}, {type, {10, 20}}}}},
+                    .scalars = {{"n", 4}},
+                    .states = {{"w", {type, {5, 6}}}},
+                    .num_grains = 2};
   const auto out = ir::evaluate(graph, in);
   EXPECT_EQ(out.at("g").data, (std::vector<double>{3 * 11 / 4.0, 3 * 22 / 4.0}));
 }
@@ -56,7 +59,8 @@ step
 )");
   autodiff(graph, {});
   ir::verify(graph, "autodiff");
-  ir::EvalInputs in{.scalars = {{"n", 1}}, .states = {{"w", {{DType::f32, {2}}, {1, 2}}}, {"unused", {{DType::f32, {3}}, {1, 2, 3}}}}};
+  ir::EvalInputs in{.scalars = {{"n", 1}},
+                    .states = {{"w", {{DType::f32, {2}}, {1, 2}}}, {"unused", {{DType::f32, {3}}, {1, 2, 3}}}}};
   EXPECT_EQ(ir::evaluate(graph, in).at("g").data, std::vector<double>(3));
 }
 
