@@ -92,18 +92,19 @@ void Executor::add_instruction(ir::NodeId id, const Prepared& prepared, const ir
       if (used < ir::align_up(used)) made.gaps.emplace_back(at(node.inputs[i]) + used, ir::align_up(used) - used);
     }
   } else {
-    if (node.op->view != nullptr && made.in[0] != nullptr) {
+    if (node.op->view != nullptr) {
       const auto in = graph_.input_types(node), out = graph_.output_types(node);
-      bool all_views = true;
+      size_t views = 0;
       for (size_t i = 0; i < out.size(); ++i)
-        all_views = all_views && node.op->view({node.attrs, in, out}, static_cast<int>(i)).has_value();
-      if (all_views) return;
+        views += node.op->view({node.attrs, in, out}, static_cast<int>(i)).has_value() ? 1 : 0;
+      CHECK(views == 0 || views == out.size(), "{}: some outputs are views and some are not", node.op->name);
+      if (views > 0) return;
     }
     made.kernel = prepared.kernels[static_cast<size_t>(id)];
     CHECK(made.kernel != nullptr, "{} at {} has no kernel", node.op->name, node.scope);
   }
   made.flops = prepared.gemm_flops[static_cast<size_t>(id)];
-  made.scratch = {arena_.data() + placement_.workspace,
+  made.scratch = {arena_.data() + (role == Role::collective ? placement_.communication : placement_.workspace),
                   static_cast<size_t>(prepared.scratch_bytes[static_cast<size_t>(id)])};
   regions_.back().push_back(std::move(made));
 }

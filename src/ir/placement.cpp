@@ -31,10 +31,8 @@ std::map<Category, int64_t> by_category(const Placement& placement, const StateL
   std::map<Category, int64_t> bytes;
   bytes[Category::weights] = states.weight_bytes;
   bytes[Category::optimizer] = states.optimizer_bytes;
-  bytes[Category::workspace] = placement.workspace_bytes;
   for (const Buffer& buffer : placement.buffers)
-    if (buffer.category == Category::gradients || buffer.category == Category::batches)
-      bytes[buffer.category] += buffer.bytes;
+    if (buffer.category != Category::activations) bytes[buffer.category] += buffer.bytes;
   int64_t known = 0;
   for (const auto& [category, n] : bytes) known += n;
   bytes[Category::activations] = placement.peak_bytes - known;

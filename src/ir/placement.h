@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // placement: where each value of a program lies in the arena. Offsets are bytes from the arena's start, multiples of 64.
-// Layout: [states of the run][scalars][workspace][everything with a lifetime].
+// Layout: [states of the run][scalars][workspace][communication][everything with a lifetime].
 #pragma once
 #include <cstdint>
 #include <map>
@@ -45,8 +45,9 @@ struct Placement {
   std::vector<Place> values;  // by value id; buffer -1 = never stored
   std::vector<Buffer> buffers;
   std::map<std::string, int64_t> scalars;  // offset of each runtime scalar
-  int64_t workspace = 0, workspace_bytes = 0;
-  int64_t peak_bytes = 0;  // end of the highest buffer
+  int64_t workspace = 0;                   // scratch of the kernel under way
+  int64_t communication = 0;               // scratch of the collective under way
+  int64_t peak_bytes = 0;                  // end of the highest buffer
 };
 
 // Bytes by category; they add up to peak_bytes (what lifetimes leave unused counts as activations).

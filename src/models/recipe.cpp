@@ -117,6 +117,8 @@ ir::Graph trace_evaluator(const Recipe& recipe, const Evaluator& evaluator, cons
   ir::Graph graph = program(evaluator.name, recipe);
   ir::Builder b(graph);
   const std::vector<GatheredTerm> terms = grain_region(b, recipe, evaluator.loss, config);
+  CHECK(terms.size() == 1 && terms.front().term.coefficient == 1.0, "evaluator {} has more than one plain term",
+        evaluator.name);
   b.enter_region(graph.add_region(ir::RegionKind::step));
   ops::output(terms.front().sums, "sums");
   return graph;

@@ -78,11 +78,11 @@ class Placer {
     }
   }
   int64_t last_position(size_t region, NodeId id) const {
-    return graph_.regions()[region].kind == ir::RegionKind::for_grain ? stop_[region] - 1
+    return graph_.regions()[region].kind == ir::RegionKind::for_grain ? stop_[region]  // the next grain reads it again
                                                                       : position_[static_cast<size_t>(id)];
   }
 
-  // states, scalars and the workspace, from the bottom up
+  // states, scalars and scratch, from the bottom up
   void place_fixed() {
     floor_ = options_.states->end;
     int64_t scalars = 0;
@@ -96,15 +96,24 @@ class Placer {
     }
     if (scalars > 0) out_.buffers.push_back({floor_, scalars, 0, end_, Category::batches, ir::none});
     floor_ += scalars;
-    for (size_t r = 0; r < graph_.regions().size(); ++r)
-      for (const NodeId id : graph_.regions()[r].nodes)
-        if (!skipped(r)) out_.workspace_bytes = std::max(out_.workspace_bytes, scratch(id));
-    out_.workspace_bytes = ir::align_up(out_.workspace_bytes);
-    out_.workspace = floor_;
-    if (out_.workspace_bytes > 0)
-      out_.buffers.push_back({floor_, out_.workspace_bytes, 0, end_, Category::workspace, ir::none});
-    floor_ += out_.workspace_bytes;
+    out_.workspace = place_scratch(Category::workspace);
+    out_.communication = place_scratch(Category::communication);
     fixed_ = out_.buffers.size();
+  }
+
+  // One stretch for the scratch of all kernels, or of all collectives: one of them runs at a time.
+  int64_t place_scratch(Category category) {
+    int64_t bytes = 0;
+    for (size_t r = 0; r < graph_.regions().size(); ++r) {
+      for (const NodeId id : graph_.regions()[r].nodes) {
+        const bool collective = graph_.node(id).op->traits.role == Role::collective;
+        if (!skipped(r) && collective == (category == Category::communication)) bytes = std::max(bytes, scratch(id));
+      }
+    }
+    const int64_t offset = floor_;
+    if (bytes > 0) out_.buffers.push_back({offset, ir::align_up(bytes), 0, end_, category, ir::none});
+    floor_ += ir::align_up(bytes);
+    return offset;
   }
   int64_t scratch(NodeId id) const {
     return static_cast<size_t>(id) < options_.scratch_bytes.size() ? options_.scratch_bytes[static_cast<size_t>(id)]
@@ -211,8 +220,16 @@ class Placer {
     return a.buffer >= 0 ? a.buffer == b.buffer : a.state != nullptr && a.state == b.state;
   }
 
+  // No read of the state, placed already or yet to come, may be used behind `now`.
   bool state_dies(const ir::State* state, int64_t now) const {
-    for (size_t v = 0; v < home_.size(); ++v)
+    for (const ir::Region& region : graph_.regions()) {
+      for (const NodeId id : region.nodes) {
+        const Node& node = graph_.node(id);
+        const bool reads = node.op->traits.role == Role::state_read && node.attrs.text("name") == state->name;
+        if (reads && last_[static_cast<size_t>(node.outputs[0])] > now) return false;
+      }
+    }
+    for (size_t v = 0; v < home_.size(); ++v)  // views of it
       if (home_[v].state == state && last_[v] > now) return false;
     return true;
   }

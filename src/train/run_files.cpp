@@ -22,7 +22,8 @@ MetricsFile::MetricsFile(Path path, int64_t restored_step) : path_(std::move(pat
   std::istringstream lines(before);
   for (std::string text; std::getline(lines, text) && !lines.eof();) {  // the last line counts only with its end
     const Json line = Json::parse(text, nullptr, false);
-    if (line.is_discarded() || line.value("step", restored_step + 1) > restored_step) continue;
+    if (!line.is_object() || !line.contains("step") || !line["step"].is_number_integer()) continue;  // not ours
+    if (line["step"].get<int64_t>() > restored_step) continue;
     kept += text + "\n";
     remember(line);
   }
@@ -41,7 +42,7 @@ void MetricsFile::append(const Json& line) {
 }
 
 void MetricsFile::remember(const Json& line) {
-  const std::string kind = line.value("kind", "");
+  const std::string kind = line.contains("kind") && line["kind"].is_string() ? line["kind"] : Json("");
   const char* field = kind == "step" ? "loss" : kind == "validation" ? "validation_loss" : nullptr;
   if (field == nullptr || !line.contains(field) || !line[field].is_number()) return;
   (kind == "step" ? train_ : validation_).push_back({line.value("step", int64_t{0}), line[field].get<double>()});

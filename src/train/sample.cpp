@@ -9,6 +9,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <optional>
@@ -51,6 +52,16 @@ std::vector<std::string> sample(const SampleOptions& options, comm::Communicator
   });
   exec::Executor& program = session->executor("sampler");
   const std::vector<int32_t> prompt = tokenizer->encode(options.prompt.empty() ? "\n" : options.prompt);
+  const int32_t highest = *std::max_element(prompt.begin(), prompt.end());
+  if (highest >= c.model.vocab_size) {
+    throw Error(
+        {.kind = ErrorKind::usage,
+         .message = fmt::format("the prompt has token {}, the model knows {} tokens", highest, c.model.vocab_size),
+         .key = "--prompt",
+         .found = fmt::format("{}", highest),
+         .expected = fmt::format("tokens below {}", c.model.vocab_size),
+         .cure = "give a prompt in the model's own tokens"});
+  }
   const bool live = options.on_text && options.count == 1 && wire.is_root();
   const auto on_token = [&](int32_t token) {
     if (live) options.on_text(tokenizer->decode(std::array{token}));

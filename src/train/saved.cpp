@@ -47,6 +47,9 @@ RunState run_state(const checkpoint::Loaded& loaded) {
       state.best_validation_loss = j.at("best_validation_loss").get<double>();
       state.best_step = j.at("best_step");
     }
+    if (!j.at("step").is_number_integer() || state.step != loaded.found().step || state.next_sample < 0)
+      throw broken(loaded,
+                   fmt::format("state.json says step {}, the manifest {}", j.at("step").dump(), loaded.found().step));
     return state;
   } catch (const json::exception&) { throw broken(loaded, "state.json does not hold the state of a run"); }
 }

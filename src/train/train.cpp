@@ -153,11 +153,12 @@ class Run {
                           .log = [&](const std::string& line) { log_.line(line); }};
       session_.emplace(resolved_.config, wire_.comm(), session);
     });
-    const std::vector<std::string> plans = wire_.gather("plan", session_->programs().graph_hash());
+    const std::string mine = session_->programs().graph_hash() + config::config_hash(resolved_.config);
+    const std::vector<std::string> plans = wire_.gather("plan", mine);
     wire_.agree("plan", [&] {
       if (plans[static_cast<size_t>(wire_.comm().rank())] == plans.front()) return;
       throw Error({.kind = ErrorKind::rank,
-                   .message = "compiled another program than rank 0",
+                   .message = "compiled another program, or read another configuration, than rank 0",
                    .cure = "run the same build with the same configuration on every node"});
     });
     facts_ = {.ranks = wire_.comm().size(),

@@ -122,6 +122,43 @@ step
   EXPECT_EQ(batches, 256 * 3);  // of three grains
 }
 
+TEST(Place, LastNodeOfALoopDoesNotOverwriteWhatTheNextGrainReads) {
+  const Placed q = placed(R"(program p
+step
+  %c f32[64] = full() value=2.0 shape=[64]
+for grain
+  %x f32[64] = input() name="x" shape=[64]
+  %g f32[64] = grain_sum(%x)
+  %d f32[64] = exp(%c)
+step
+  output(%g) name="g"
+)",
+                          2);
+  std::vector<int64_t> offsets;
+  for (const ir::NodeId id : {0, 3})
+    offsets.push_back(q.placement.values[static_cast<size_t>(q.graph.node(id).outputs[0])].offset);
+  EXPECT_NE(offsets[0], offsets[1]);
+}
+
+TEST(Place, StateThatIsReadAgainIsNotOverwritten) {
+  const auto offsets = [](const char* second_use) {
+    const Placed p = placed(fmt::format(R"(program p
+state weight f32[64] "w"
+step
+  %w f32[64] = state_read() name="w" shape=[64]
+  %n f32[64] = scale(%w) factor=2.0
+{}
+  state_write(%n) name="w"
+)",
+                                        second_use));
+    return std::pair(p.placement.values[0].offset, p.placement.values[1].offset);
+  };
+  const auto [read, next] = offsets("");
+  EXPECT_EQ(read, next);  // nobody else reads it: updated in place
+  const auto [read2, next2] = offsets("  %v f32[64] = state_read() name=\"w\" shape=[64]\n  output(%v) name=\"old\"");
+  EXPECT_NE(read2, next2);
+}
+
 TEST(Place, BucketLiesInOnePiece) {
   const Placed p = placed(R"(program p
 for grain
