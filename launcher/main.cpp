@@ -12,22 +12,9 @@
 
 #include <unistd.h>
 #include <algorithm>
-#include <new>
 
 namespace ringmaster::launcher {
 namespace {
-
-ErrorInfo describe(const std::exception& e) {
-  if (const auto* error = dynamic_cast<const Error*>(&e)) return error->info();
-  if (dynamic_cast<const std::bad_alloc*>(&e) != nullptr) {
-    return {.kind = ErrorKind::memory,
-            .message = "this machine does not grant the memory that is needed",
-            .cure = "see `ulimit -v` and the memory limit of the container; `ringmaster plan` says what a run needs"};
-  }
-  return {.kind = ErrorKind::internal,
-          .message = e.what(),
-          .cure = "this is a bug of ringmaster: please report it with the command and the configuration"};
-}
 
 int run(const std::vector<std::string>& words) {
   if (words.size() == 1 && words[0] == "--help") return print(overview()), 0;

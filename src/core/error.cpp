@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cstring>
+#include <new>
 #include <vector>
 
 namespace ringmaster {
@@ -41,6 +42,18 @@ int exit_code(ErrorKind kind) {
 }
 
 Error::Error(ErrorInfo info) : std::runtime_error(info.message), info_(std::move(info)) {}
+
+ErrorInfo describe(const std::exception& exception) {
+  if (const auto* error = dynamic_cast<const Error*>(&exception)) return error->info();
+  if (dynamic_cast<const std::bad_alloc*>(&exception) != nullptr) {
+    return {.kind = ErrorKind::memory,
+            .message = "this machine does not grant the memory that is needed",
+            .cure = "see `ulimit -v` and the memory limit of the container; `ringmaster plan` says what a run needs"};
+  }
+  return {.kind = ErrorKind::internal,
+          .message = exception.what(),
+          .cure = "this is a bug of ringmaster: please report it with the command and the configuration"};
+}
 
 std::string render(const ErrorInfo& info) {
   std::string out;

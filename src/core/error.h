@@ -40,6 +40,9 @@ class Error : public std::runtime_error {
   ErrorInfo info_;
 };
 
+// What any exception means to a user: an Error's own words, exhausted memory as kind memory, anything else as a bug of ours.
+ErrorInfo describe(const std::exception& exception);
+
 // The human rendering: "FILE:LINE:COL: error: message", excerpt with caret, expected, cure. Ends with a newline.
 std::string render(const ErrorInfo& info);
 

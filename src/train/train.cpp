@@ -88,9 +88,7 @@ class Run {
       return train();
     } catch (const AgreedError& e) { return end_together(e.info()); } catch (const comm::TimeoutError& e) {
       return end_alone(e.info(), &e.waiting());
-    } catch (const Error& e) { return end_alone(e.info(), nullptr); } catch (const std::exception& e) {
-      return end_alone({.message = e.what()}, nullptr);
-    }
+    } catch (const std::exception& e) { return end_alone(describe(e), nullptr); }
   }
 
  private:

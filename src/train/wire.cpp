@@ -93,12 +93,10 @@ void Wire::agree(std::string_view name, const std::function<void()>& body) {
   std::string problem;
   try {
     body();
-  } catch (const Error& e) {
-    ErrorInfo info = e.info();
+  } catch (const std::exception& e) {
+    ErrorInfo info = describe(e);
     if (!is_root()) info.message = fmt::format("rank {} on {}: {}", comm_.rank(), host_name(), info.message);
     problem = pack(info);
-  } catch (const std::exception& e) {
-    problem = pack({.message = fmt::format("rank {} on {}: {}", comm_.rank(), host_name(), e.what())});
   }
   for (const std::string& found : gather(name, problem))
     if (!found.empty()) throw AgreedError(unpack(found));

@@ -70,4 +70,10 @@ TEST(EditDistance, CountsASwapOnce) {
   EXPECT_EQ(edit_distance("kitten", "sitting"), 3);
 }
 
+TEST(Describe, ExhaustedMemoryIsNoBug) {
+  EXPECT_EQ(describe(std::bad_alloc()).kind, ErrorKind::memory);
+  EXPECT_EQ(describe(std::runtime_error("x")).kind, ErrorKind::internal);
+  EXPECT_EQ(describe(Error({.kind = ErrorKind::data, .message = "m"})).kind, ErrorKind::data);
+}
+
 }  // namespace ringmaster
