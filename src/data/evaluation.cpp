@@ -25,15 +25,16 @@ ValidationWindows::ValidationWindows(Split validation, int64_t seq_len)
                                  : "use a longer file"});
 }
 
-int64_t ValidationWindows::fill(int64_t first, int64_t count, const BatchMemory& out) const {
-  int64_t written = 0;
+void ValidationWindows::fill(int64_t first, int64_t count, const BatchMemory& out) const {
+  auto *const tokens_BT = out.tensor<int32_t>("tokens"), *const targets_BT = out.tensor<int32_t>("targets");
+  auto* const mask_BT = out.tensor<float>("mask");
   for (int64_t b = 0; b < count; ++b) {
     const int64_t start = (first + b) * seq_len_;
     const int64_t targets = std::clamp<int64_t>(num_targets() - start, 0, seq_len_);
     const int64_t padding = seq_len_ - targets;
-    int32_t* const tokens_T = out.tokens_BT + b * seq_len_;
-    int32_t* const targets_T = out.targets_BT + b * seq_len_;
-    float* const mask_T = out.mask_BT + b * seq_len_;
+    int32_t* const tokens_T = tokens_BT + b * seq_len_;
+    int32_t* const targets_T = targets_BT + b * seq_len_;
+    float* const mask_T = mask_BT + b * seq_len_;
     if (targets > 0) {
       validation_.read(start, targets, tokens_T);
       std::copy(tokens_T + 1, tokens_T + targets, targets_T);
@@ -43,9 +44,7 @@ int64_t ValidationWindows::fill(int64_t first, int64_t count, const BatchMemory&
     std::fill_n(targets_T + targets, padding, 0);
     std::fill_n(mask_T, targets, 1.0F);
     std::fill_n(mask_T + targets, padding, 0.0F);
-    written += targets;
   }
-  return written;
 }
 
 }  // namespace ringmaster::data

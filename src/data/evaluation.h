@@ -2,23 +2,21 @@
 // evaluation: the validation split as windows of seq_len at stride seq_len. Every token but the first is a target once;
 // the last window is short (its padding has token 0, target 0, mask 0). The loss is nats, weighted by target.
 #pragma once
-#include "data/batch.h"
+#include "data/samples.h"
 #include "data/source.h"
 
 #include <cstdint>
 
 namespace ringmaster::data {
 
-class ValidationWindows {
+class ValidationWindows final : public ValidationSamples {
  public:
   // Throws Error (data) if the split has fewer than 2 tokens: it would have no target.
   ValidationWindows(Split validation, int64_t seq_len);
 
-  int64_t num_windows() const { return (num_targets() + seq_len_ - 1) / seq_len_; }
-  int64_t num_targets() const { return validation_.size - 1; }
-  // Writes windows [first, first + count) to rows 0..count-1; rows past the last window are all padding, so that ranks
-  // and grains of any size divide the work. Returns the number of targets written. Blocks on the disk, never allocates.
-  int64_t fill(int64_t first, int64_t count, const BatchMemory& out) const;
+  int64_t num_samples() const override { return (num_targets() + seq_len_ - 1) / seq_len_; }
+  int64_t num_targets() const override { return validation_.size - 1; }
+  void fill(int64_t first, int64_t count, const BatchMemory& out) const override;
 
  private:
   Split validation_;

@@ -41,11 +41,6 @@ Sampler::Sampler(Split train, SamplerOptions options) : train_(std::move(train))
   offsets_ = std::min(seq_len, spare + 1);
 }
 
-SampleRange Sampler::range(int64_t step) const {
-  const int64_t first = step * options_.global_batch_size;
-  return {.sample_first = first, .sample_end = first + options_.global_batch_size, .epoch = first / windows_};
-}
-
 int64_t Sampler::window_start(int64_t sample) const {
   const auto epoch = static_cast<uint64_t>(sample / windows_);
   const auto index = static_cast<uint64_t>(sample % windows_);
@@ -58,14 +53,16 @@ int64_t Sampler::window_start(int64_t sample) const {
 
 void Sampler::fill(int64_t first, int64_t count, const BatchMemory& out) const {
   const int64_t T = options_.seq_len;
+  auto *const tokens_BT = out.tensor<int32_t>("tokens"), *const targets_BT = out.tensor<int32_t>("targets");
+  auto* const mask_BT = out.tensor<float>("mask");
   for (int64_t b = 0; b < count; ++b) {
     const int64_t start = window_start(first + b);
-    int32_t* const tokens_T = out.tokens_BT + b * T;
-    int32_t* const targets_T = out.targets_BT + b * T;
+    int32_t* const tokens_T = tokens_BT + b * T;
+    int32_t* const targets_T = targets_BT + b * T;
     train_.read(start, T, tokens_T);
     std::copy(tokens_T + 1, tokens_T + T, targets_T);
     train_.read(start + T, 1, targets_T + T - 1);
-    std::fill_n(out.mask_BT + b * T, T, 1.0F);
+    std::fill_n(mask_BT + b * T, T, 1.0F);
   }
 }
 

@@ -4,7 +4,7 @@
 // tokens at stride seq_len, starting at an offset drawn for that epoch (so that epochs cut differently), and visits
 // each once in the order of a keyed permutation. Batches run across epoch ends.
 #pragma once
-#include "data/batch.h"
+#include "data/samples.h"
 #include "data/source.h"
 
 #include <cstdint>
@@ -17,27 +17,18 @@ struct SamplerOptions {
   int64_t global_batch_size = 0;  // samples a step
 };
 
-// What metrics.jsonl says about a step: global samples [sample_first, sample_end), epoch of the first.
-struct SampleRange {
-  int64_t sample_first = 0;
-  int64_t sample_end = 0;
-  int64_t epoch = 0;
-};
-
-class Sampler {
+// Fields "tokens" i32[T], "targets" i32[T] (the token that follows each) and "mask" f32[T] (1 everywhere).
+class Sampler final : public TrainingSamples {
  public:
   // Throws Error (data) if the split holds no window, or fewer windows than one global batch.
   Sampler(Split train, SamplerOptions options);
 
   // The same number in every epoch, whatever its offset.
-  int64_t windows_per_epoch() const { return windows_; }
-  // `step` counts from 0: step s takes the samples [s * batch, (s + 1) * batch).
-  SampleRange range(int64_t step) const;
+  int64_t per_epoch() const override { return windows_; }
+  int64_t tokens_per_sample() const override { return options_.seq_len; }
   // First token of global sample g's window, within the split.
   int64_t window_start(int64_t sample) const;
-  // Writes global samples [first, first + count) to rows 0..count-1: a rank passes its grain. Blocks on the disk, never
-  // allocates, safe from several threads. The mask is 1 everywhere.
-  void fill(int64_t first, int64_t count, const BatchMemory& out) const;
+  void fill(int64_t first, int64_t count, const BatchMemory& out) const override;
 
  private:
   Split train_;

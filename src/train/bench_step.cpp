@@ -12,47 +12,47 @@
 namespace ringmaster::train {
 
 BenchStep::BenchStep(const config::Resolved& resolved, comm::Communicator& comm, int64_t warmup)
-    : config_(resolved.config), comm_(comm) {
+    : config_(resolved.config), comm_(comm), wire_(comm) {
   SessionOptions options{
       .programs = {.train = true, .threads = threads_per_rank(config_.launch.threads_per_rank, comm.node_size())},
       .profile = true};
   session_ = std::make_unique<Session>(config_, comm, options);
   session_->initialise(config_.training.seed);
-  exec::Executor& program = session_->executor(session_->recipe().phases.front().name);
-  weights_ = weight_inputs(program.graph());
+  for (size_t i = 0; i < session_->recipe().phases.size(); ++i) phases_.emplace_back(*session_, wire_, i);
   for (int64_t i = 0; i < warmup; ++i) step();
-  program.reset_profile();
+  for (const PhaseRun& phase : phases_) phase.program().reset_profile();
 }
 
 // Random ids instead of data; the rest is what the loop does, the exchange of the counts included.
 void BenchStep::step() {
-  exec::Executor& program = session_->executor(session_->recipe().phases.front().name);
+  for (PhaseRun& phase : phases_) {
+    feed_random(phase.program());
+    phase.agree(false);
+    phase.run({.seed = config_.training.seed,
+               .step = step_,
+               .first_sample = step_ * config_.training.global_batch_size,
+               .grain_size = config_.training.grain_size,
+               .lr = config_.optimizer.lr});
+  }
+  ++step_;
+}
+
+void BenchStep::feed_random(exec::Executor& program) const {
   const int64_t grain_tokens = config_.training.grain_size * config_.training.seq_len;
   const RandomStream stream(
       {.seed = config_.training.seed, .stream = stable_hash("bench.tokens"), .step = static_cast<uint64_t>(step_)});
   const auto vocab = static_cast<uint64_t>(config_.model.vocab_size);
   for (int64_t g = 0; g < program.local_grains(); ++g) {
     const data::BatchMemory batch = batch_memory(program, g);
+    auto *const tokens = batch.tensor<int32_t>("tokens"), *const targets = batch.tensor<int32_t>("targets");
     for (int64_t i = 0; i < grain_tokens; ++i) {
       const PhiloxCounter words =
           stream.words(static_cast<uint64_t>(program.first_grain() + g), static_cast<uint64_t>(i));
-      batch.tokens_BT[i] = static_cast<int32_t>((uint64_t{words[0]} * vocab) >> 32);
-      batch.targets_BT[i] = static_cast<int32_t>((uint64_t{words[1]} * vocab) >> 32);
-      batch.mask_BT[i] = 1.0F;
+      tokens[i] = static_cast<int32_t>((uint64_t{words[0]} * vocab) >> 32);
+      targets[i] = static_cast<int32_t>((uint64_t{words[1]} * vocab) >> 32);
     }
+    std::fill_n(batch.tensor<float>("mask"), grain_tokens, 1.0F);
   }
-  std::vector<int64_t> counts;
-  for (const std::string& weight : weights_) counts.push_back(count_entries(program, weight));
-  counts.push_back(0);
-  comm::all_reduce(comm_, comm::vector_of("step.counts", std::span(counts)));
-  for (size_t i = 0; i < weights_.size(); ++i)
-    program.set_scalar(models::Weight{weights_[i]}.scalar(), static_cast<double>(counts[i]));
-  program.set_scalar("lr", config_.optimizer.lr);
-  program.set_scalar("step", static_cast<double>(step_ + 1));
-  program.run(
-      {.seed = config_.training.seed, .step = step_, .first_sample = step_ * config_.training.global_batch_size},
-      config_.training.grain_size);
-  ++step_;
 }
 
 std::vector<double> BenchStep::run(int64_t steps) {

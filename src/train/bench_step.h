@@ -3,7 +3,7 @@
 #pragma once
 #include "comm/comm.h"
 #include "config/load.h"
-#include "train/session.h"
+#include "train/phase_run.h"
 
 #include <memory>
 #include <string>
@@ -33,11 +33,13 @@ class BenchStep {
 
  private:
   void step();
+  void feed_random(exec::Executor& program) const;
 
   config::Config config_;
   comm::Communicator& comm_;
+  Wire wire_;
   std::unique_ptr<Session> session_;
-  std::vector<std::string> weights_;  // scalars that count batch entries
+  std::vector<PhaseRun> phases_;
   int64_t step_ = 0;
   int64_t timed_steps_ = 0;
 };

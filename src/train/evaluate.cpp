@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/evaluate.h"
 
+#include "data/evaluation.h"
+#include "data/source.h"
 #include "train/machine.h"
 #include "train/saved.h"
 #include "train/validate.h"
@@ -21,7 +23,7 @@ Evaluation evaluate(const EvaluateOptions& options, comm::Communicator& comm) {
   Wire wire(comm);
   std::optional<checkpoint::Loaded> loaded;
   std::optional<Session> session;
-  std::optional<data::ValidationWindows> windows;
+  std::shared_ptr<const data::ValidationSamples> samples;
   config::Config c;
   wire.agree("eval", [&] {
     loaded.emplace(checkpoint::open(locate(options.from)));
@@ -34,7 +36,7 @@ Evaluation evaluate(const EvaluateOptions& options, comm::Communicator& comm) {
     } else {
       split = data::open_whole({.path = {options.data}, .format = c.data.format, .key = "--data"});
     }
-    windows.emplace(split, c.training.seq_len);
+    samples = std::make_shared<data::ValidationWindows>(split, c.training.seq_len);
     if (wire.is_root()) data::scan(split, c.model.vocab_size);
     session.emplace(
         c, comm,
@@ -44,8 +46,8 @@ Evaluation evaluate(const EvaluateOptions& options, comm::Communicator& comm) {
   });
   exec::Executor& evaluator = session->executor(session->recipe().evaluators.front().name);
   return {.step = loaded->found().step,
-          .validation_loss = validation_loss(evaluator, *windows, wire, c.training.grain_size),
-          .validation_tokens = windows->num_targets(),
+          .validation_loss = validation_loss(evaluator, *samples, wire, c.training.grain_size),
+          .validation_tokens = samples->num_targets(),
           .params_hash = loaded->params_hash()};
 }
 

@@ -21,23 +21,28 @@ const ir::Type& input_type(const ir::Graph& graph, const std::string& name) {
   check_failed("input exists", __FILE__, __LINE__, fmt::format("the program {} has no input {}", graph.name(), name));
 }
 
+template <typename Samples>
+void feed_rows(exec::Executor& program, const Samples& samples, int64_t first_sample, int64_t grain_size) {
+  for (int64_t g = 0; g < program.local_grains(); ++g)
+    samples.fill(first_sample + (program.first_grain() + g) * grain_size, grain_size, batch_memory(program, g));
+}
+
 }  // namespace
 
 data::BatchMemory batch_memory(exec::Executor& program, int64_t local_grain) {
-  return {.tokens_BT = static_cast<int32_t*>(program.input("tokens", local_grain)),
-          .targets_BT = static_cast<int32_t*>(program.input("targets", local_grain)),
-          .mask_BT = static_cast<float*>(program.input("mask", local_grain))};
+  return data::BatchMemory([&program, local_grain](std::string_view name) -> void* {
+    return program.has_input(name) ? program.input(name, local_grain) : nullptr;
+  });
 }
 
-void feed_samples(exec::Executor& program, const data::Sampler& sampler, int64_t first_sample, int64_t grain_size) {
-  for (int64_t g = 0; g < program.local_grains(); ++g)
-    sampler.fill(first_sample + (program.first_grain() + g) * grain_size, grain_size, batch_memory(program, g));
-}
-
-void feed_windows(exec::Executor& program, const data::ValidationWindows& windows, int64_t first_window,
+void feed_samples(exec::Executor& program, const data::TrainingSamples& samples, int64_t first_sample,
                   int64_t grain_size) {
-  for (int64_t g = 0; g < program.local_grains(); ++g)
-    windows.fill(first_window + (program.first_grain() + g) * grain_size, grain_size, batch_memory(program, g));
+  feed_rows(program, samples, first_sample, grain_size);
+}
+
+void feed_samples(exec::Executor& program, const data::ValidationSamples& samples, int64_t first_sample,
+                  int64_t grain_size) {
+  feed_rows(program, samples, first_sample, grain_size);
 }
 
 std::vector<std::string> weight_inputs(const ir::Graph& graph) {

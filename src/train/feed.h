@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // feed: batches into the inputs of a program, grain by grain, and the counts that its losses are divided by.
 #pragma once
-#include "data/evaluation.h"
-#include "data/sampler.h"
+#include "data/samples.h"
 #include "exec/executor.h"
 
 #include <cstdint>
@@ -14,9 +13,10 @@ namespace ringmaster::train {
 data::BatchMemory batch_memory(exec::Executor& program, int64_t local_grain);
 
 // The global samples of this rank's grains; `first_sample` is the first of the step. Blocks on the disk.
-void feed_samples(exec::Executor& program, const data::Sampler& sampler, int64_t first_sample, int64_t grain_size);
-// Validation windows from `first_window` on, dealt over the grains of all ranks.
-void feed_windows(exec::Executor& program, const data::ValidationWindows& windows, int64_t first_window,
+void feed_samples(exec::Executor& program, const data::TrainingSamples& samples, int64_t first_sample,
+                  int64_t grain_size);
+// Held-out samples from `first_sample` on, dealt over the grains of all ranks.
+void feed_samples(exec::Executor& program, const data::ValidationSamples& samples, int64_t first_sample,
                   int64_t grain_size);
 
 // The runtime scalars "weight.<input>" that a program reads: how many entries of a batch tensor are not 0, over all ranks.

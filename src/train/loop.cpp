@@ -39,11 +39,10 @@ bool is_due(int64_t interval, int64_t step, int64_t last) {
   return step == last || (interval > 0 && step % interval == 0);
 }
 
-// What a step of this program sends, over all ranks.
-int64_t wire_bytes_of_all(const ir::Graph& graph, int64_t num_scalars, comm::RingShape who) {
-  int64_t bytes = 0;
-  for (who.rank = 0; who.rank < who.size; ++who.rank) bytes += step_sent(graph, num_scalars, who).bytes;
-  return bytes;
+std::vector<PhaseRun> phases_of(const LoopParts& parts) {
+  std::vector<PhaseRun> phases;
+  for (size_t i = 0; i < parts.session.recipe().phases.size(); ++i) phases.emplace_back(parts.session, parts.wire, i);
+  return phases;
 }
 
 }  // namespace
@@ -51,17 +50,11 @@ int64_t wire_bytes_of_all(const ir::Graph& graph, int64_t num_scalars, comm::Rin
 Loop::Loop(const LoopParts& parts)
     : p_(parts),
       config_(parts.resolved.config),
-      program_(parts.session.executor(parts.session.recipe().phases.front().name)),
-      evaluator_(parts.session.executor(parts.session.recipe().evaluators.front().name)),
-      sampler_(parts.dataset.train, {.seed = config_.training.seed,
-                                     .seq_len = config_.training.seq_len,
-                                     .global_batch_size = config_.training.global_batch_size}),
-      windows_(parts.dataset.validation, config_.training.seq_len),
-      weights_(weight_inputs(program_.graph())),
-      counts_(weights_.size() + 1),
-      step_wire_bytes_(
-          wire_bytes_of_all(program_.graph(), static_cast<int64_t>(counts_.size()), ring_of(parts.wire.comm()))) {
-  CHECK(parts.session.recipe().phases.size() == 1, "the loop runs one phase");
+      phases_(phases_of(parts)),
+      evaluator_(parts.session.executor(parts.session.recipe().evaluators.front().name)) {
+  comm::RingShape who = ring_of(parts.wire.comm());
+  for (who.rank = 0; who.rank < who.size; ++who.rank)
+    for (const PhaseRun& phase : phases_) step_wire_bytes_ += phase.sent(who).bytes;
 }
 
 End Loop::run() {
@@ -80,25 +73,33 @@ End Loop::run() {
   return {"done", 0};
 }
 
-// Fills the batch and agrees on what counts in it. False: some rank was told to stop.
-bool Loop::prepare_step(Clock& clock) {
-  const int64_t step = p_.progress.state.step;
+// One phase of the step under way. Only a step that has changed nothing yet may stop instead.
+Loop::Outcome Loop::run_phase(PhaseRun& phase, Clock& clock) {
+  const auto& t = config_.training;
+  const int64_t step = p_.progress.state.step, first_sample = step * t.global_batch_size;
+  const bool is_first = &phase == &phases_.front();
   const Time start = now();
   phase_ = "data";
-  feed_samples(program_, sampler_, step * config_.training.global_batch_size, config_.training.grain_size);
-  for (size_t i = 0; i < weights_.size(); ++i) counts_[i] = count_entries(program_, weights_[i]);
-  counts_.back() = StopSignals::requested() ? 1 : 0;
+  feed_samples(phase.program(), *p_.data.training, first_sample, t.grain_size);
   const Time fed = now();
-  phase_ = "train";
-  p_.wire.sum("step.counts", counts_);
-  clock.data = seconds(start, fed);
-  clock.comm = seconds(fed, now());
-  if (counts_.back() > 0) return false;
-  for (size_t i = 0; i < weights_.size(); ++i)
-    program_.set_scalar(models::Weight{weights_[i]}.scalar(), static_cast<double>(counts_[i]));
-  program_.set_scalar("lr", learning_rate(config_, step));
-  program_.set_scalar("step", static_cast<double>(step + 1));
-  return true;
+  phase_ = phase.name();
+  const bool stop = phase.agree(is_first && StopSignals::requested());
+  clock.data += seconds(start, fed);
+  clock.comm += seconds(fed, now());
+  if (stop) return Outcome::stop;
+  phase.run({.seed = t.seed,
+             .step = step,
+             .first_sample = first_sample,
+             .grain_size = t.grain_size,
+             .lr = learning_rate(config_, step)});
+  const exec::RunStats& stats = phase.program().stats();
+  clock.compute += stats.compute_seconds;
+  clock.comm += stats.comm_seconds;
+  gemm_flops_ += stats.gemm_flops;
+  if (phase.committed()) return Outcome::committed;
+  divergence_ = fmt::format("{} of phase {} is not finite",
+                            std::isfinite(phase.loss()) ? "the gradient norm" : "the loss", phase.name());
+  return Outcome::diverged;
 }
 
 Loop::Outcome Loop::step() {
@@ -106,27 +107,16 @@ Loop::Outcome Loop::step() {
   const int64_t faults = page_faults();
   const Time start = now();
   Clock clock;
-  if (!prepare_step(clock)) return Outcome::stop;
-  program_.run({.seed = config_.training.seed,
-                .step = state.step,
-                .first_sample = state.step * config_.training.global_batch_size},
-               config_.training.grain_size);
-  p_.wire.ran(program_.graph());
-  clock.compute = program_.stats().compute_seconds;
-  clock.comm += program_.stats().comm_seconds;
-  gemm_flops_ += program_.stats().gemm_flops;
-  loss_ = program_.output_scalar("loss");
-  grad_norm_ = program_.output_scalar("grad_norm");
-  if (program_.output_scalar("commit") == 0) {
-    divergence_ = std::isfinite(loss_) ? "the gradient norm is not finite" : "the loss is not finite";
-    return Outcome::diverged;
+  for (PhaseRun& phase : phases_) {
+    const Outcome outcome = run_phase(phase, clock);
+    if (outcome != Outcome::committed) return outcome;
   }
   clock.total = seconds(start, now());
-  const data::SampleRange range = sampler_.range(state.step);
+  const int64_t batch = config_.training.global_batch_size;
+  state.epoch = state.step * batch / p_.data.training->per_epoch();
   state.step += 1;
-  state.next_sample = range.sample_end;
-  state.epoch = range.epoch;
-  p_.progress.loss = loss_;
+  state.next_sample = state.step * batch;
+  p_.progress.loss = phases_.front().loss();
   p_.progress.step_seconds.push_back(clock.total);
   if (p_.progress.step_seconds.size() > 2) faults_ += page_faults() - faults;
   record_step(clock);
@@ -136,18 +126,19 @@ Loop::Outcome Loop::step() {
 void Loop::record_step(const Clock& clock) {
   if (p_.metrics == nullptr) return;
   const RunState& state = p_.progress.state;
-  const data::SampleRange range = sampler_.range(state.step - 1);
   const auto samples = static_cast<double>(config_.training.global_batch_size);
   Json line;
   line["kind"] = "step";
   line["step"] = state.step;
-  line["loss"] = loss_;
+  line["loss"] = phases_.front().loss();
+  if (phases_.size() > 1)
+    for (const PhaseRun& phase : phases_) line["losses"][phase.name()] = phase.loss();
   line["lr"] = learning_rate(config_, state.step - 1);
-  line["grad_norm"] = grad_norm_;
+  line["grad_norm"] = phases_.front().grad_norm();
   line["tokens"] = p_.progress.tokens_per_step;
-  line["sample_first"] = range.sample_first;
-  line["sample_end"] = range.sample_end;
-  line["epoch"] = range.epoch;
+  line["sample_first"] = state.next_sample - config_.training.global_batch_size;
+  line["sample_end"] = state.next_sample;
+  line["epoch"] = state.epoch;
   line["loss_scale"] = 1;
   line["redone"] = false;
   line["wire_bytes_sent"] = step_wire_bytes_;
@@ -163,9 +154,9 @@ void Loop::record_step(const Clock& clock) {
   p_.metrics->append(line);
   p_.terminal.step({.step = state.step,
                     .steps = config_.training.steps,
-                    .loss = loss_,
+                    .loss = phases_.front().loss(),
                     .lr = learning_rate(config_, state.step - 1),
-                    .grad_norm = grad_norm_,
+                    .grad_norm = phases_.front().grad_norm(),
                     .tokens = p_.progress.tokens_per_step,
                     .seconds = clock.total,
                     .comm_seconds = clock.comm});
@@ -174,7 +165,7 @@ void Loop::record_step(const Clock& clock) {
 void Loop::validate() {
   phase_ = "validation";
   RunState& state = p_.progress.state;
-  const double loss = validation_loss(evaluator_, windows_, p_.wire, config_.training.grain_size);
+  const double loss = validation_loss(evaluator_, *p_.data.validation, p_.wire, config_.training.grain_size);
   p_.progress.validation_loss = loss;
   if (!state.best_validation_loss || loss < *state.best_validation_loss) {
     state.best_validation_loss = loss;
@@ -184,7 +175,7 @@ void Loop::validate() {
   p_.metrics->append({{"kind", "validation"},
                       {"step", state.step},
                       {"validation_loss", loss},
-                      {"validation_tokens", windows_.num_targets()},
+                      {"validation_tokens", p_.data.validation->num_targets()},
                       {"time_unix", unix_time()}});
   p_.terminal.validation(loss, baseline());
 }
@@ -227,9 +218,10 @@ std::optional<double> Loop::baseline() {
   if (baseline_) return *baseline_;
   baseline_.emplace();
   const bool bytes = config_.data.tokenizer == "byte" && config_.model.vocab_size == 256;
-  if (bytes && p_.dataset.train.size <= most_tokens)
-    baseline_->emplace(data::ngram_nats(p_.dataset.train, p_.dataset.validation,
-                                        {.order = 2, .vocab_size = config_.model.vocab_size}));
+  const data::Dataset& dataset = p_.data.dataset;
+  if (bytes && dataset.train.size <= most_tokens)
+    baseline_->emplace(
+        data::ngram_nats(dataset.train, dataset.validation, {.order = 2, .vocab_size = config_.model.vocab_size}));
   return *baseline_;
 }
 
@@ -243,7 +235,7 @@ Curve Loop::curve() const {
 
 RankNumbers Loop::numbers() const {
   const comm::Sent sent = p_.wire.comm().traffic().payload;
-  return {.grains = program_.local_grains(),
+  return {.grains = phases_.front().program().local_grains(),
           .peak_bytes_planned = p_.session.planned_peak_bytes(),
           .peak_bytes_measured = p_.session.measured_peak_bytes(),
           .process_peak_bytes = peak_resident_bytes(),
@@ -256,7 +248,9 @@ RankNumbers Loop::numbers() const {
 }
 
 const ir::Node* Loop::current() const {
-  return program_.current() != nullptr ? program_.current() : evaluator_.current();
+  for (const PhaseRun& phase : phases_)
+    if (const ir::Node* node = phase.program().current()) return node;
+  return evaluator_.current();
 }
 
 }  // namespace ringmaster::train

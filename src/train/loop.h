@@ -2,8 +2,8 @@
 // loop: the steps of a run: feed, count, run, decide, record, and now and then validate and save. All ranks run it in step; only
 // rank 0 writes files and speaks.
 #pragma once
-#include "data/evaluation.h"
-#include "data/sampler.h"
+#include "data/open.h"
+#include "train/phase_run.h"
 #include "train/summary.h"
 #include "train/terminal.h"
 #include "train/wire.h"
@@ -19,7 +19,7 @@ struct LoopParts {
   int attempt = 1;
   Wire& wire;
   Session& session;
-  const data::Dataset& dataset;
+  const data::Opened& data;
   Terminal& terminal;
   MetricsFile* metrics = nullptr;  // rank 0 only
   Progress& progress;              // where to go on from, and what has happened
@@ -27,7 +27,6 @@ struct LoopParts {
 
 class Loop {
  public:
-  // Throws Error (data) if the data does not hold a batch.
   explicit Loop(const LoopParts& parts);
 
   // Blocks until the last step, a stop signal on any rank (saved), or a step that must not be committed (diverged).
@@ -46,7 +45,7 @@ class Loop {
     double data = 0, compute = 0, comm = 0, total = 0;
   };
   Outcome step();
-  bool prepare_step(Clock& clock);
+  Outcome run_phase(PhaseRun& phase, Clock& clock);
   void record_step(const Clock& clock);
   void validate();
   void save();
@@ -54,13 +53,8 @@ class Loop {
 
   LoopParts p_;
   const config::Config& config_;
-  exec::Executor& program_;
+  std::vector<PhaseRun> phases_;
   exec::Executor& evaluator_;
-  data::Sampler sampler_;
-  data::ValidationWindows windows_;
-  std::vector<std::string> weights_;  // batch tensors whose entries are counted
-  std::vector<int64_t> counts_;       // one a weight, then the wish to stop
-  double loss_ = 0, grad_norm_ = 0;
   int64_t step_wire_bytes_ = 0;  // of all ranks
   int64_t gemm_flops_ = 0, faults_ = 0;
   int64_t saved_step_ = -1;

@@ -28,18 +28,21 @@ const Compiled& highest(const Programs& programs) {
 
 RankPlan rank_plan(const Programs& programs, const comm::RingShape& who) {
   const Compiled& high = highest(programs);
-  const Compiled& train = programs.compiled.front();
-  const comm::Sent sent = step_sent(train.graph, static_cast<int64_t>(weight_inputs(train.graph).size()) + 1, who);
   RankPlan plan{.rank = who.rank,
                 .grains = programs.deal.count,
                 .peak_bytes = high.placement.peak_bytes,
-                .by_category = ir::by_category(high.placement, programs.layout),
-                .wire_bytes_sent = sent.bytes,
-                .messages_sent = sent.messages};
-  for (const ir::Region& region : train.graph.regions()) {
-    const int64_t runs = region.kind == ir::RegionKind::for_grain ? programs.deal.count : 1;
-    for (const ir::NodeId id : region.nodes)
-      plan.gemm_flops += runs * train.prepared.gemm_flops[static_cast<size_t>(id)];
+                .by_category = ir::by_category(high.placement, programs.layout)};
+  for (const models::Phase& phase : programs.recipe->phases) {
+    const Compiled& program = *programs.find(phase.name);
+    const auto num_scalars = static_cast<int64_t>(weight_inputs(program.graph).size()) + 1;
+    const comm::Sent sent = step_sent(program.graph, num_scalars, who);
+    plan.wire_bytes_sent += sent.bytes;
+    plan.messages_sent += sent.messages;
+    for (const ir::Region& region : program.graph.regions()) {
+      const int64_t runs = region.kind == ir::RegionKind::for_grain ? programs.deal.count : 1;
+      for (const ir::NodeId id : region.nodes)
+        plan.gemm_flops += runs * program.prepared.gemm_flops[static_cast<size_t>(id)];
+    }
   }
   return plan;
 }

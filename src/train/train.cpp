@@ -20,7 +20,7 @@ namespace {
 
 // What one process finds out before anything exists.
 struct Checked {
-  data::Dataset dataset;
+  data::Opened data;
   std::string data_hash;
   std::string checkpoint;  // to go on from; "" = from scratch
   bool finished = false;   // it is of the last step
@@ -53,14 +53,10 @@ Checked check_run(const TrainOptions& options) {
   for (const models::Phase& phase : recipe->phases)
     models::trace_phase(*recipe, phase, c);  // shapes that do not fit throw
   config::require_data(resolved);
-  Checked checked{.dataset = data::open_dataset(c.data)};
-  const data::Sampler enough_to_train(
-      checked.dataset.train,
-      {.seed = c.training.seed, .seq_len = c.training.seq_len, .global_batch_size = c.training.global_batch_size});
-  const data::ValidationWindows enough_to_validate(checked.dataset.validation, c.training.seq_len);
+  Checked checked{.data = data::open(c)};
   const Path run = c.output.dir;
   checkpoint::RunFolder::check(run);
-  checked.data_hash = data::scan(checked.dataset, c.model.vocab_size);
+  checked.data_hash = data::hash(checked.data, c);
   if (options.resume == Resume::folder) {
     check_resume(options, locate(options.resume_from), checked);
   } else if (options.resume == Resume::automatic && std::filesystem::exists(run)) {
@@ -103,7 +99,7 @@ class Run {
     build_session();
     claim_folder();
     load_states();
-    loop_.emplace(LoopParts{resolved_, options_.attempt, wire_, *session_, dataset_, terminal_,
+    loop_.emplace(LoopParts{resolved_, options_.attempt, wire_, *session_, data_, terminal_,
                             metrics_ ? &*metrics_ : nullptr, progress_});
     const End end = loop_->run();
     if (end.status == "diverged" && root_) {
@@ -135,13 +131,13 @@ class Run {
     const Json found = Json::parse(wire_.gather("check", mine).front());
     checkpoint_ = found[0];
     data_hash_ = found[1];
-    dataset_ = std::move(checked.dataset);
+    data_ = std::move(checked.data);
     return !found[2].get<bool>();
   }
 
   void build_session() {
     wire_.agree("session", [&] {
-      if (!root_) dataset_ = data::open_dataset(resolved_.config.data);
+      if (!root_) data_ = data::open(resolved_.config);
       SessionOptions session;
       session.programs = {.train = true,
                           .validation = true,
@@ -200,7 +196,7 @@ class Run {
 
   void load_states() {
     const config::Config& c = resolved_.config;
-    progress_.tokens_per_step = c.training.global_batch_size * c.training.seq_len;
+    progress_.tokens_per_step = c.training.global_batch_size * data_.training->tokens_per_sample();
     progress_.state.data_hash = data_hash_;
     wire_.agree("load", [&] {
       if (checkpoint_.empty()) {
@@ -341,7 +337,7 @@ class Run {
   Terminal terminal_;
   std::optional<StopSignals> signals_;
   std::string checkpoint_, data_hash_;
-  data::Dataset dataset_;
+  data::Opened data_;
   std::optional<Session> session_;
   std::optional<checkpoint::RunFolder> folder_;
   bool claimed_ = false;

@@ -5,17 +5,17 @@
 
 namespace ringmaster::train {
 
-double validation_loss(exec::Executor& evaluator, const data::ValidationWindows& windows, Wire& wire,
+double validation_loss(exec::Executor& evaluator, const data::ValidationSamples& samples, Wire& wire,
                        int64_t grain_size) {
-  const int64_t round = evaluator.num_grains() * grain_size;  // windows of one run; those past the last are padding
+  const int64_t round = evaluator.num_grains() * grain_size;  // samples of one run; those past the last are padding
   double sum = 0;
-  for (int64_t first = 0; first < windows.num_windows(); first += round) {
-    feed_windows(evaluator, windows, first, grain_size);
+  for (int64_t first = 0; first < samples.num_samples(); first += round) {
+    feed_samples(evaluator, samples, first, grain_size);
     evaluator.run({}, grain_size);
     wire.ran(evaluator.graph());
     for (const float grain : evaluator.output("sums")) sum += static_cast<double>(grain);
   }
-  return sum / static_cast<double>(windows.num_targets());
+  return sum / static_cast<double>(samples.num_targets());
 }
 
 }  // namespace ringmaster::train

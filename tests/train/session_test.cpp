@@ -54,9 +54,11 @@ TEST(Session, AStepIsTheReferenceEvaluators) {
     const Shape shape{2, 8};
     for (int64_t g = 0; g < 3; ++g) {
       const data::BatchMemory batch = batch_memory(stepper.program(), g);
-      in.inputs["tokens"].push_back({{DType::i32, shape}, {batch.tokens_BT, batch.tokens_BT + 16}});
-      in.inputs["targets"].push_back({{DType::i32, shape}, {batch.targets_BT, batch.targets_BT + 16}});
-      in.inputs["mask"].push_back({{DType::f32, shape}, {batch.mask_BT, batch.mask_BT + 16}});
+      const auto *const tokens = batch.tensor<int32_t>("tokens"), *const targets = batch.tensor<int32_t>("targets");
+      const auto* const mask = batch.tensor<float>("mask");
+      in.inputs["tokens"].push_back({{DType::i32, shape}, {tokens, tokens + 16}});
+      in.inputs["targets"].push_back({{DType::i32, shape}, {targets, targets + 16}});
+      in.inputs["mask"].push_back({{DType::f32, shape}, {mask, mask + 16}});
     }
     for (const ir::State& s : stepper.session.programs().states) {
       const auto* x = static_cast<const float*>(stepper.session.state(s.name));
