@@ -5,10 +5,10 @@
 //   numerics: element e of a sample is kept iff uniform(word) >= p, where word = words(sample, e / 4)[e % 4] of the Philox stream
 //   (seed, stream, step, phase, repeat) and `sample` is global: the mask knows no rank, thread or grain, and a redo or a
 //   recomputation draws it again. 1 / (1 - p) is rounded to f32; the product is rounded once.
-#include "core/philox.h"
 #include "ops/defs.h"
 #include "ops/element.h"
 #include "ops/ops.h"
+#include "ops/random.h"
 #include "ops/samples.h"
 
 namespace ringmaster::ops {
@@ -27,10 +27,6 @@ std::vector<ir::Type> infer(const ir::OpView& v) {
 
 std::vector<Tensor> grad(const ir::GradView& v) { return {v.in[0].builder().emit1(dropout_op, {v.d_out[0]}, v.attrs)}; }
 
-RandomStream stream_of(const ir::RunContext& c, uint64_t stream) {
-  return RandomStream({c.seed, stream, static_cast<uint64_t>(c.step), c.phase, c.repeat});
-}
-
 void reference(const ir::OpView& v, std::span<const ir::RefTensor> in, std::span<ir::RefTensor> out,
                const ir::RunContext& context) {
   const double p = v.attrs.number("p");
@@ -39,7 +35,7 @@ void reference(const ir::OpView& v, std::span<const ir::RefTensor> in, std::span
   for (size_t i = 0; i < out[0].data.size(); ++i) {
     const size_t size = out[0].data.size() / samples, element = i % size;
     const auto words = stream.words(static_cast<uint64_t>(context.first_sample) + i / size, element / 4);
-    out[0].data[i] = uniform(words[element % 4]) >= p ? in[0].data[i] / (1.0 - p) : 0.0;
+    out[0].data[i] = ringmaster::uniform(words[element % 4]) >= p ? in[0].data[i] / (1.0 - p) : 0.0;
   }
 }
 
@@ -51,7 +47,7 @@ struct Mask {
   template <typename T> void apply(uint64_t sample, int64_t block, const T* x, T* y, int64_t count) const {
     const PhiloxCounter words = stream.words(sample, static_cast<uint64_t>(block));
     for (int64_t i = 0; i < count; ++i)
-      y[i] = store<T>(uniform(words[static_cast<size_t>(i)]) >= p ? load(x[i]) * factor : 0.0F);
+      y[i] = store<T>(ringmaster::uniform(words[static_cast<size_t>(i)]) >= p ? load(x[i]) * factor : 0.0F);
   }
 };
 
@@ -103,8 +99,7 @@ const OpDef dropout_op{.name = "dropout",
 Tensor dropout(Tensor x, double p) {
   if (p == 0.0) return x;
   ir::Builder& b = x.builder();
-  const auto call = static_cast<uint64_t>(b.next_call(b.scope()));
-  return b.emit1(dropout_op, {x}, {{"p", p}, {"stream", static_cast<int64_t>(stable_hash(b.scope(), call))}});
+  return b.emit1(dropout_op, {x}, {{"p", p}, {"stream", next_stream(b)}});
 }
 
 }  // namespace ringmaster::ops

@@ -2,6 +2,7 @@
 #include "ops/gradient.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "core/error.h"
 #include "ops/ops.h"
@@ -22,6 +23,7 @@ class Adjoints {
   Tensor at(ValueId v) const { return static_cast<size_t>(v) < of_.size() ? of_[static_cast<size_t>(v)] : Tensor(); }
 
   void add(ValueId v, Tensor d) {
+    of_.resize(std::max(of_.size(), static_cast<size_t>(v) + 1));
     Tensor& sum = of_[static_cast<size_t>(v)];
     CHECK(d.shape() == builder_.graph().type(v).shape, "gradient of %{} is {}, the value is {}", v, ir::str(d.type()),
           ir::str(builder_.graph().type(v)));
@@ -33,10 +35,9 @@ class Adjoints {
   std::vector<Tensor> of_;
 };
 
-// Marks the values that depend on one of xs, walking forward.
-std::vector<bool> dependents(const Graph& graph, std::span<const NodeId> nodes, std::span<const Tensor> xs) {
-  std::vector<bool> marked(static_cast<size_t>(graph.num_values()));
-  for (const Tensor& x : xs) marked[static_cast<size_t>(x.id())] = true;
+// Marks the values that depend on marked ones, walking forward.
+void mark_dependents(const Graph& graph, std::span<const NodeId> nodes, std::vector<bool>& marked) {
+  marked.resize(static_cast<size_t>(graph.num_values()));
   for (const NodeId id : nodes) {
     const Node& node = graph.node(id);
     if (node.dead || !node.op->traits.differentiable) continue;
@@ -45,7 +46,6 @@ std::vector<bool> dependents(const Graph& graph, std::span<const NodeId> nodes, 
     if (!any) continue;
     for (const ValueId v : node.outputs) marked[static_cast<size_t>(v)] = is_float(graph.type(v).dtype);
   }
-  return marked;
 }
 
 std::vector<Tensor> handles(ir::Builder& builder, const std::vector<ValueId>& ids) {
@@ -55,7 +55,24 @@ std::vector<Tensor> handles(ir::Builder& builder, const std::vector<ValueId>& id
   return out;
 }
 
-void backward(ir::Builder& builder, NodeId id, Adjoints& adjoints, const std::vector<bool>& wanted) {
+void backward(ir::Builder& builder, NodeId id, Adjoints& adjoints, std::vector<bool>& wanted);
+
+// The backward of an op that has no gradient of its own is that of the primitives that compute the same: they are built where
+// backward stands, from the op's inputs. The op stays, so every handle to its outputs does too.
+void backward_of_primitives(ir::Builder& builder, const Node& node, std::span<const Tensor> d_out, Adjoints& adjoints,
+                            std::vector<bool>& wanted) {
+  const auto first = static_cast<NodeId>(builder.graph().num_nodes());
+  const std::vector<Tensor> out = node.op->decompose(node.attrs, handles(builder, node.inputs));
+  std::vector<NodeId> primitives(static_cast<size_t>(builder.graph().num_nodes() - first));
+  std::iota(primitives.begin(), primitives.end(), first);
+  mark_dependents(builder.graph(), primitives, wanted);
+  for (size_t i = 0; i < out.size(); ++i)
+    if (out[i].valid() && d_out[i].valid() && wanted[static_cast<size_t>(out[i].id())])
+      adjoints.add(out[i].id(), d_out[i]);
+  for (auto it = primitives.rbegin(); it != primitives.rend(); ++it) backward(builder, *it, adjoints, wanted);
+}
+
+void backward(ir::Builder& builder, NodeId id, Adjoints& adjoints, std::vector<bool>& wanted) {
   // emitting nodes moves the graph's storage: work on a copy
   const Node node = builder.graph().node(id);
   std::vector<Tensor> d_out;
@@ -67,13 +84,14 @@ void backward(ir::Builder& builder, NodeId id, Adjoints& adjoints, const std::ve
   std::vector<bool> needed;
   for (const ValueId v : node.inputs) needed.push_back(wanted[static_cast<size_t>(v)]);
   if (!any || std::find(needed.begin(), needed.end(), true) == needed.end()) return;
+  const ir::ScopeGuard scope(builder, node.scope);
+  if (node.op->grad == nullptr && node.op->decompose != nullptr)
+    return backward_of_primitives(builder, node, d_out, adjoints, wanted);
   if (node.op->grad == nullptr) {
     throw Error({.kind = ErrorKind::config,
                  .message = fmt::format("{} at {} has no gradient", node.op->name, node.scope),
-                 .cure = node.op->decompose != nullptr ? "decompose the program first: it differentiates twice"
-                                                       : "wrap its input in stop_gradient"});
+                 .cure = "wrap its input in stop_gradient"});
   }
-  const ir::ScopeGuard scope(builder, node.scope);
   const std::vector<Tensor> in = handles(builder, node.inputs), out = handles(builder, node.outputs);
   const std::vector<Tensor> d_in = node.op->grad({node.attrs, in, out, d_out, needed});
   for (size_t i = 0; i < d_in.size(); ++i)
@@ -87,7 +105,9 @@ std::vector<Tensor> gradient(Tensor y, Tensor seed, std::span<const Tensor> xs) 
   Graph& graph = builder.graph();
   const std::vector<NodeId> nodes =
       graph.regions()[static_cast<size_t>(builder.region())].nodes;  // forward only: a copy
-  const std::vector<bool> wanted = dependents(graph, nodes, xs);
+  std::vector<bool> wanted(static_cast<size_t>(graph.num_values()));
+  for (const Tensor& x : xs) wanted[static_cast<size_t>(x.id())] = true;
+  mark_dependents(graph, nodes, wanted);
   Adjoints adjoints(builder);
   if (wanted[static_cast<size_t>(y.id())]) {
     adjoints.add(y.id(), seed);
@@ -97,6 +117,21 @@ std::vector<Tensor> gradient(Tensor y, Tensor seed, std::span<const Tensor> xs) 
   std::vector<Tensor> out;
   for (const Tensor& x : xs) out.push_back(adjoints.at(x.id()));
   return out;
+}
+
+Tensor gradient(Tensor y, Tensor x) {
+  const auto refuse = [&](const std::string& found, const std::string& cure) {
+    const std::string& scope = y.builder().graph().producer(y.id()).scope;
+    throw Error({.kind = ErrorKind::config,
+                 .message = fmt::format("gradient of {}: {}", scope.empty() ? "y" : scope, found),
+                 .cure = cure});
+  };
+  if (y.shape().rank() != 0) refuse("y is " + ir::str(y.type()), "sum it: a gradient is of one number");
+  if (!is_float(y.dtype()) || !is_float(x.dtype()))
+    refuse(fmt::format("y is {}, x is {}", ir::str(y.type()), ir::str(x.type())), "cast them to a float type");
+  const Tensor d = gradient(y, full(y.builder(), y.type(), 1.0), std::span(&x, 1)).front();
+  if (!d.valid()) refuse("y does not depend on x", "compute y from x, with no stop_gradient between them");
+  return d;
 }
 
 void decompose(ir::Builder& builder) {

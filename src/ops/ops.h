@@ -38,11 +38,24 @@ Tensor log(Tensor x);
 Tensor sqrt(Tensor x);
 Tensor tanh(Tensor x);
 Tensor gelu(Tensor x);  // tanh approximation
+Tensor relu(Tensor x);
+Tensor leaky_relu(Tensor x, double slope = 0.2);
+Tensor maximum(Tensor a, Tensor b);  // at a tie both take half of the gradient
+Tensor minimum(Tensor a, Tensor b);
+Tensor greater(Tensor a, Tensor b);  // 1 where a > b, else 0; no gradient
+Tensor equal(Tensor a, Tensor b);    // 1 where a == b, else 0; no gradient
 Tensor cast(Tensor x, DType dtype);
 Tensor dropout(Tensor x, double p);  // scaled by 1/(1-p); stream = scope and call index
 Tensor stop_gradient(Tensor x);
 Tensor full(ir::Builder& b, const ir::Type& type, double value);  // a constant
 inline Tensor square(Tensor x) { return mul(x, x); }
+inline Tensor abs(Tensor x) { return maximum(x, scale(x, -1.0)); }                      // gradient 0 at 0
+inline Tensor lerp(Tensor a, Tensor b, Tensor t) { return add(a, mul(t, sub(b, a))); }  // t 0: a, t 1: b
+
+// ---- draws, anew in every step: f32 of a shape whose dim 0 counts the grain's samples. The stream is a hash of the scope and the
+// call's index in it, or of a name: draws of one name and element are equal.
+Tensor uniform(ir::Builder& b, const Shape& shape, const std::string& stream = "");  // [0, 1)
+Tensor normal(ir::Builder& b, const Shape& shape, const std::string& stream = "");   // N(0, 1)
 
 // ---- shape
 Tensor reshape(Tensor x, const Shape& shape);            // one dim may be -1
@@ -54,7 +67,11 @@ Tensor concat(std::span<const Tensor> xs, int64_t dim);
 // ---- reductions
 Tensor sum(Tensor x);  // all dims -> []
 Tensor sum(Tensor x, std::vector<int64_t> dims, bool keep_dims);
-Tensor max_last(Tensor x);                    // [..,C] -> [..,1], not differentiable (a shift, a report)
+Tensor mean(Tensor x);  // of all elements -> []
+Tensor mean(Tensor x, const std::vector<int64_t>& dims, bool keep_dims);
+Tensor norm_last(Tensor x,
+                 double eps = 0.0);  // [..,C] -> [..]: sqrt(sum of squares + eps); eps bounds the gradient at 0
+Tensor max_last(Tensor x);           // [..,C] -> [..,1], not differentiable (a shift, a report)
 Tensor sum_to(Tensor x, const Shape& shape);  // reverses a broadcast: a sum and a reshape
 
 // ---- networks
@@ -95,6 +112,9 @@ struct Sgd {
 Sgd sgd(Tensor weight, Tensor gradient, Tensor velocity, Tensor lr, Tensor step, Tensor clip, Tensor commit,
         const SgdOptions& options);
 
+// decay * old + (1 - decay) * weight
+Tensor average(Tensor old, Tensor weight, Tensor commit, double decay);
+
 // ---- collectives
 std::vector<Tensor> all_reduce(std::span<const Tensor> xs, int64_t bucket);  // sums each over the ranks
 
@@ -106,6 +126,7 @@ inline Tensor operator+(Tensor a, Tensor b) { return add(a, b); }
 inline Tensor operator-(Tensor a, Tensor b) { return sub(a, b); }
 inline Tensor operator*(Tensor a, Tensor b) { return mul(a, b); }
 inline Tensor operator/(Tensor a, Tensor b) { return div(a, b); }
+inline Tensor operator-(Tensor x) { return scale(x, -1.0); }
 inline Tensor operator*(double f, Tensor x) { return scale(x, f); }
 inline Tensor operator+(Tensor x, double c) { return shift(x, c); }
 inline Tensor operator-(Tensor x, double c) { return shift(x, -c); }

@@ -184,6 +184,17 @@ Tensor sum(Tensor x, std::vector<int64_t> dims, bool keep_dims) {
   return x;
 }
 
+Tensor mean(Tensor x) { return scale(sum(x), 1.0 / static_cast<double>(x.shape().elements())); }
+
+Tensor mean(Tensor x, const std::vector<int64_t>& dims, bool keep_dims) {
+  const Tensor total = sum(x, dims, keep_dims);
+  int64_t count = 1;
+  for (const int64_t d : dims) count *= x.dim(static_cast<int>(d));
+  return scale(total, 1.0 / static_cast<double>(count));
+}
+
+Tensor norm_last(Tensor x, double eps) { return sqrt(shift(sum(square(x), {-1}, false), eps)); }
+
 Tensor sum_to(Tensor x, const Shape& shape) {
   CHECK(broadcasts_to(shape, x.shape()), "sum of {} to {}", str(x.type()), str(shape));
   const int extra = x.shape().rank() - shape.rank();

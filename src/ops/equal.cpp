@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// equal: y = 1 where a == b, else 0.     A mask: its gradient is zero, so none flows.
+//   in  a, b: f32, bf16 or f16, shapes broadcast (NumPy rules)     out y like them
+//   numerics: exact; 0 where either is NaN.   errors: config if dtypes differ or shapes do not broadcast.
+#include "ops/defs.h"
+#include "ops/elementwise.h"
+#include "ops/ops.h"
+
+namespace ringmaster::ops {
+namespace {
+
+// small integers: draws that often are equal
+std::vector<ir::Sample> samples() {
+  const ir::Fill few{.kind = ir::Fill::ids, .high = 3.0};
+  std::vector<ir::Sample> list = binary_samples();
+  for (ir::Sample& s : list) s.fill = {few, few};
+  return list;
+}
+
+}  // namespace
+
+const OpDef equal_op{.name = "equal",
+                     .doc = "1 where a == b, else 0; shapes broadcast",
+                     .min_inputs = 2,
+                     .max_inputs = 2,
+                     .infer = infer_binary,
+                     .reference = binary_reference<[](double a, double b) { return a == b ? 1.0 : 0.0; }>,
+                     .cpu = binary_cpu<[](float a, float b) { return a == b ? 1.0F : 0.0F; }>,
+                     .samples = samples,
+                     .traits = {.elementwise = true, .in_place = true, .differentiable = false}};
+
+Tensor equal(Tensor a, Tensor b) { return a.builder().emit1(equal_op, {a, b}); }
+
+}  // namespace ringmaster::ops
