@@ -61,8 +61,9 @@ struct LrScheduler {
 struct Data {
   std::string source = "file";     // file
   std::vector<std::string> path;   // file, list or glob, each relative to the working directory
-  std::string format = "auto";     // auto | text | uint16
-  std::string tokenizer = "byte";  // byte
+  std::string format = "auto";     // auto | text | llmc | uint16
+  std::string tokenizer = "byte";  // byte | gpt2
+  std::string tokenizer_dir;       // gpt2: folder of encoder.json and vocab.bpe
   std::string validation_path;     // empty: split off `path`
   double validation_fraction = 0.1;
   bool operator==(const Data&) const = default;

@@ -57,7 +57,8 @@ void check_model(const Resolved& r) {
               .cure = fmt::format("set model.width to {}", c.model.heads * (c.model.width / c.model.heads + 1))}));
   }
   constexpr int64_t byte_values = 256;
-  if (c.data.tokenizer == "byte" && c.data.format != "uint16" && c.model.vocab_size < byte_values) {
+  if (c.data.tokenizer == "byte" && (c.data.format == "auto" || c.data.format == "text") &&
+      c.model.vocab_size < byte_values) {
     throw Error(with(error_at(r, blame(r, {"model.vocab_size", "data.tokenizer"}), ""),
                      {.message = fmt::format("`model.vocab_size` is {}, too small for bytes", c.model.vocab_size),
                       .found = fmt::format("{}", c.model.vocab_size),
@@ -78,6 +79,15 @@ void check_grain(const Resolved& r) {
        .expected = "a divisor of the batch",
        .cure =
            fmt::format("set training.grain_size to {}, or leave it out", default_grain_size(t.global_batch_size))}));
+}
+
+// Ids that are ready do without it, but the run would end in a model that nobody can talk to.
+void require_tokenizer(const Resolved& r) {
+  if (r.config.data.tokenizer != "gpt2" || !r.config.data.tokenizer_dir.empty()) return;
+  refuse(error_at(r, "data.tokenizer", ""), {.message = "`data.tokenizer` gpt2 needs `data.tokenizer_dir`",
+                                             .found = "no data.tokenizer_dir",
+                                             .expected = "the folder of encoder.json and vocab.bpe",
+                                             .cure = "add `tokenizer_dir: FOLDER` under `data:`"});
 }
 
 }  // namespace
@@ -108,6 +118,7 @@ void resolve(Resolved& r) {
 }
 
 void require_data(const Resolved& r) {
+  require_tokenizer(r);
   if (!r.config.data.path.empty()) return;
   ErrorInfo place{.kind = ErrorKind::config, .file = r.file, .key = "data.path"};
   if (r.origin_of("data.path").given()) place = error_at(r, "data.path", "");

@@ -35,6 +35,7 @@ constexpr double far_away = 1e12;  // steps: thirty thousand years at one a seco
 
 const Condition is_sgd{"optimizer.name is sgd", [](const Config& c) { return c.optimizer.name == "sgd"; }};
 const Condition is_adam{"optimizer.name is adam or adamw", [](const Config& c) { return c.optimizer.name != "sgd"; }};
+const Condition is_gpt2{"data.tokenizer is gpt2", [](const Config& c) { return c.data.tokenizer == "gpt2"; }};
 const Condition is_split{"data.validation_path is empty",
                          [](const Config& c) { return c.data.validation_path.empty(); }};
 
@@ -125,9 +126,13 @@ std::vector<Key> data_keys() {
       row<&Config::data, &Data::path>("data.path", {.may_be_empty = true},
                                       "file, list of files or glob, relative to the working directory",
                                       {.effect = input, .other_names = {"dataset", "file", "files", "train_path"}}),
-      row<&Config::data, &Data::format>("data.format", {.choices = {"auto", "text", "uint16"}},
-                                        "text, or raw little-endian 16-bit tokens; auto = by name"),
-      row<&Config::data, &Data::tokenizer>("data.tokenizer", {.choices = {"byte"}}, "how text becomes tokens"),
+      row<&Config::data, &Data::format>("data.format", {.choices = {"auto", "text", "llmc", "uint16"}},
+                                        "text, llm.c's token files, or raw little-endian 16-bit tokens; auto = by name "
+                                        "and first bytes"),
+      row<&Config::data, &Data::tokenizer>("data.tokenizer", {.choices = {"byte", "gpt2"}}, "how text becomes tokens"),
+      row<&Config::data, &Data::tokenizer_dir>("data.tokenizer_dir", {.may_be_empty = true},
+                                               "folder of encoder.json and vocab.bpe",
+                                               {.effect = input, .applies_if = is_gpt2}),
       row<&Config::data, &Data::validation_path>("data.validation_path", {.may_be_empty = true},
                                                  "held-out file; empty = the end of data.path",
                                                  {.effect = input, .other_names = {"val_path", "valid_path"}}),

@@ -15,7 +15,7 @@ class Scan {
   explicit Scan(int64_t vocab_size) : vocab_size_(vocab_size) {}
 
   void add(const Source& source) {
-    for (const DataFile& file : source.files()) add(file, source.format(), source.key());
+    for (const DataFile& file : source.files()) add(file, source);
   }
 
   std::string hex() { return sha_.hex(); }
@@ -24,8 +24,10 @@ class Scan {
   static constexpr int64_t chunk_tokens = 1 << 18;
 
   // After a bad id the file is read to its end, for the cure to name the vocabulary that would do.
-  void add(const DataFile& file, const Format& format, const std::string& key) {
-    const int64_t tokens = file.bytes() / format.token_bytes;
+  void add(const DataFile& file, const Source& source) {
+    const Format& format = source.format();
+    const int64_t tokens = source.tokens_of(file);
+    const auto byte_of = [&](int64_t token) { return format.header_bytes + token * format.token_bytes; };
     int64_t bad = -1;  // token index of the first id out of range
     int32_t bad_id = 0;
     int32_t largest = 0;
@@ -34,7 +36,7 @@ class Scan {
       const int64_t bytes = count * format.token_bytes;
       bytes_.resize(static_cast<size_t>(bytes));
       ids_.resize(static_cast<size_t>(count));
-      file.read(first * format.token_bytes, bytes, bytes_.data());
+      file.read(byte_of(first), bytes, bytes_.data());
       sha_.update(bytes_.data(), bytes_.size());
       format.decode(bytes_.data(), count, ids_.data());
       const int32_t here = *std::max_element(ids_.begin(), ids_.end());
@@ -48,10 +50,10 @@ class Scan {
     if (bad < 0) return;
     throw Error({.kind = ErrorKind::data,
                  .message = fmt::format("token id {} at byte {} of {} `{}` ({}) does not fit model.vocab_size {}",
-                                        bad_id, bad * format.token_bytes, key, file.path(), format.name, vocab_size_),
+                                        bad_id, byte_of(bad), source.key(), file.path(), format.name, vocab_size_),
                  .file = file.path(),
-                 .key = key,
-                 .found = fmt::format("token id {} at byte {}", bad_id, bad * format.token_bytes),
+                 .key = source.key(),
+                 .found = fmt::format("token id {} at byte {}", bad_id, byte_of(bad)),
                  .expected = fmt::format("ids below {}", vocab_size_),
                  .cure = fmt::format("set model.vocab_size to at least {}, or correct data.format if that is odd",
                                      largest + 1)});

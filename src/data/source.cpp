@@ -41,10 +41,15 @@ std::string extension_of(const std::string& path) {
   return extension;
 }
 
-// Extensions decide. Text has no end of them (.hpp, .py, none), so under an unknown one the bytes are asked: text has
+// A .bin is asked for a magic number; else extensions decide. Text has no end of them (.hpp, .py, none), so under an unknown one the bytes are asked: text has
 // no NUL.
 Detected detect(const DataFile& file, const std::string& key) {
   const std::string extension = extension_of(file.path());
+  for (const Format* format : all_formats) {
+    if (extension == ".bin" && format->recognise != nullptr && format->recognise(file)) {
+      return {format, "by its first bytes"};
+    }
+  }
   for (const Format* format : all_formats) {
     if (std::find(format->extensions.begin(), format->extensions.end(), extension) != format->extensions.end()) {
       return {format, fmt::format("by the extension {}", extension)};
@@ -90,8 +95,9 @@ void check_same_format(const DataFile& a, const Format& a_format, const DataFile
                .cure = "use files of one format, or set data.format if these are"});
 }
 
-void check_whole_tokens(const DataFile& file, const Format& format, const std::string& key) {
-  if (file.bytes() % format.token_bytes == 0) return;
+void check_size(const DataFile& file, const Format& format, const std::string& key) {
+  if (format.check != nullptr) format.check(file, key);
+  if ((file.bytes() - format.header_bytes) % format.token_bytes == 0) return;
   throw Error({.kind = ErrorKind::data,
                .message = fmt::format("{} `{}` ends in the middle of a {} token: {} bytes", key, file.path(),
                                       format.name, file.bytes()),
@@ -100,6 +106,20 @@ void check_whole_tokens(const DataFile& file, const Format& format, const std::s
                .found = fmt::format("{} bytes", file.bytes()),
                .expected = fmt::format("a multiple of {} bytes", format.token_bytes),
                .cure = "write the file again, or set data.format if it is not that format"});
+}
+
+void refuse_untokenised(const DataFile& file, const Format& format, const SourceOptions& options) {
+  if (&format != &text_format || options.tokenizer == "byte") return;
+  throw Error({.kind = ErrorKind::data,
+               .message = fmt::format("{} `{}` is text, and data.tokenizer {} takes token files", options.key,
+                                      file.path(), options.tokenizer),
+               .file = file.path(),
+               .key = options.key,
+               .found = "text",
+               .expected = "token ids (llmc or uint16), or data.tokenizer byte",
+               .cure = fmt::format("run `ringmaster data tokenize FILE --out FILE.bin --tokenizer {} --tokenizer-dir "
+                                   "DIR` and set {} to FILE.bin",
+                                   options.tokenizer, options.key)});
 }
 
 Split split_of(std::shared_ptr<const Source> source, int64_t first, int64_t size) {
@@ -117,10 +137,15 @@ Source::Source(const SourceOptions& options) : key_(options.key) {
       how_ = fmt::format("{}{}{}", format_->name, detected.why.empty() ? "" : " ", detected.why);
     }
     check_same_format(files_.front(), *format_, file, *detected.format, options.key);
-    check_whole_tokens(file, *format_, options.key);
+    check_size(file, *format_, options.key);
+    refuse_untokenised(file, *format_, options);
     starts_.push_back(size_);
-    size_ += file.bytes() / format_->token_bytes;
+    size_ += tokens_of(file);
   }
+}
+
+int64_t Source::tokens_of(const DataFile& file) const {
+  return (file.bytes() - format_->header_bytes) / format_->token_bytes;
 }
 
 void Source::read(int64_t first, int64_t count, int32_t* ids) const {
@@ -130,9 +155,10 @@ void Source::read(int64_t first, int64_t count, int32_t* ids) const {
   auto index = static_cast<size_t>(std::upper_bound(starts_.begin(), starts_.end(), first) - starts_.begin()) - 1;
   while (count > 0) {
     const DataFile& file = files_[index];
-    const int64_t in_file = file.bytes() / format_->token_bytes - (first - starts_[index]);
+    const int64_t in_file = tokens_of(file) - (first - starts_[index]);
     const int64_t now = std::min({count, capacity, in_file});
-    file.read((first - starts_[index]) * format_->token_bytes, now * format_->token_bytes, buffer);
+    file.read(format_->header_bytes + (first - starts_[index]) * format_->token_bytes, now * format_->token_bytes,
+              buffer);
     format_->decode(buffer, now, ids);
     ids += now;
     first += now;
@@ -148,10 +174,12 @@ Split open_whole(const SourceOptions& options) {
 }
 
 Dataset open_dataset(const config::Data& config) {
-  const Split all = open_whole({.path = config.path, .format = config.format});
+  const Split all = open_whole({.path = config.path, .format = config.format, .tokenizer = config.tokenizer});
   if (!config.validation_path.empty()) {
-    const Split validation =
-        open_whole({.path = {config.validation_path}, .format = config.format, .key = "data.validation_path"});
+    const Split validation = open_whole({.path = {config.validation_path},
+                                         .format = config.format,
+                                         .tokenizer = config.tokenizer,
+                                         .key = "data.validation_path"});
     check_same_format(all.source->files().front(), all.source->format(), validation.source->files().front(),
                       validation.source->format(), "data.validation_path");
     return {.train = all, .validation = validation};

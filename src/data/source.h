@@ -16,9 +16,10 @@ namespace ringmaster::data {
 struct Format;  // formats.h
 
 struct SourceOptions {
-  std::vector<std::string> path;  // files or globs; a name that exists is never read as a glob
-  std::string format = "auto";    // auto | text | uint16
-  std::string key = "data.path";  // configuration key or flag that errors name
+  std::vector<std::string> path;   // files or globs; a name that exists is never read as a glob
+  std::string format = "auto";     // auto | text | llmc | uint16
+  std::string tokenizer = "byte";  // text is read for `byte` only: other tokenizers have work to do first
+  std::string key = "data.path";   // configuration key or flag that errors name
 };
 
 // The concatenation of all files in the order given, those of one glob in byte order. Immutable, thread-safe; keeps the
@@ -32,6 +33,7 @@ class Source {
   // tokens [first, first + count) into `ids`; blocks on the disk, never allocates
   void read(int64_t first, int64_t count, int32_t* ids) const;
 
+  int64_t tokens_of(const DataFile& file) const;
   const Format& format() const { return *format_; }
   const std::string& how() const { return how_; }  // "text by the extension .txt": the format and why it was taken
   const std::string& key() const { return key_; }
@@ -68,7 +70,7 @@ struct Dataset {
 Dataset open_dataset(const config::Data& config);
 
 // Reads every byte once, for one rank to do before step 1: SHA-256 (hex) of the token bytes, path then validation_path,
-// as `cat FILES | sha256sum` gives. Throws Error (data) with file and byte offset if a token id is not below
+// as `cat FILES | sha256sum` gives where files have no header. Throws Error (data) with file and byte offset if a token id is not below
 // vocab_size.
 std::string scan(const Dataset& dataset, int64_t vocab_size);
 std::string scan(const Split& split, int64_t vocab_size);  // the whole of its source

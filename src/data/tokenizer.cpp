@@ -2,6 +2,7 @@
 #include "data/tokenizer.h"
 
 #include "core/error.h"
+#include "data/bpe.h"
 
 namespace ringmaster::data {
 namespace {
@@ -10,7 +11,7 @@ class ByteTokenizer final : public Tokenizer {
  public:
   int64_t vocab_size() const override { return 256; }
 
-  std::vector<int32_t> encode(std::string_view text) const override {
+  std::vector<int32_t> encode_part(std::string_view text, const TextPlace&) const override {
     std::vector<int32_t> ids;
     ids.reserve(text.size());
     for (const char c : text) ids.push_back(static_cast<unsigned char>(c));
@@ -37,14 +38,25 @@ class ByteTokenizer final : public Tokenizer {
 
 }  // namespace
 
-std::unique_ptr<Tokenizer> make_tokenizer(const std::string& name) {
-  if (name == "byte") return std::make_unique<ByteTokenizer>();
-  throw Error({.kind = ErrorKind::config,
-               .message = fmt::format("unknown data.tokenizer `{}`", name),
-               .key = "data.tokenizer",
-               .found = name,
-               .expected = "byte",
-               .cure = "set data.tokenizer: byte"});
+std::unique_ptr<Tokenizer> make_tokenizer(const TokenizerOptions& options) {
+  if (options.name == "byte") return std::make_unique<ByteTokenizer>();
+  if (options.name != "gpt2") {
+    throw Error({.kind = ErrorKind::config,
+                 .message = fmt::format("unknown data.tokenizer `{}`", options.name),
+                 .key = "data.tokenizer",
+                 .found = options.name,
+                 .expected = "byte or gpt2",
+                 .cure = "set data.tokenizer to byte or gpt2"});
+  }
+  if (options.folder.empty()) {
+    throw Error({.kind = ErrorKind::config,
+                 .message = fmt::format("the gpt2 tokenizer needs {}, which is not given", options.key),
+                 .key = options.key,
+                 .found = "no folder",
+                 .expected = "the folder of encoder.json and vocab.bpe",
+                 .cure = fmt::format("set {} to that folder", options.key)});
+  }
+  return make_bpe(read_vocabulary(options.folder, options.key));
 }
 
 }  // namespace ringmaster::data

@@ -34,7 +34,8 @@ Evaluation evaluate(const EvaluateOptions& options, comm::Communicator& comm) {
       config::require_data(resolved);
       split = data::open_dataset(c.data).validation;
     } else {
-      split = data::open_whole({.path = {options.data}, .format = c.data.format, .key = "--data"});
+      split = data::open_whole(
+          {.path = {options.data}, .format = c.data.format, .tokenizer = c.data.tokenizer, .key = "--data"});
     }
     samples = std::make_shared<data::ValidationWindows>(split, c.training.seq_len);
     if (wire.is_root()) data::scan(split, c.model.vocab_size);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/sample.h"
 
+#include "data/pretokenize.h"
 #include "data/tokenizer.h"
 #include "models/sampling.h"
 #include "train/machine.h"
@@ -43,7 +44,8 @@ std::vector<std::string> sample(const SampleOptions& options, comm::Communicator
     check(options);
     const checkpoint::Loaded loaded = checkpoint::open(locate(options.from));
     c = saved_config(loaded, {}).config;
-    tokenizer = data::make_tokenizer(c.data.tokenizer);
+    if (!options.tokenizer_dir.empty()) c.data.tokenizer_dir = options.tokenizer_dir;
+    tokenizer = data::make_tokenizer({.name = c.data.tokenizer, .folder = c.data.tokenizer_dir});
     session.emplace(
         c, comm,
         SessionOptions{
@@ -63,8 +65,9 @@ std::vector<std::string> sample(const SampleOptions& options, comm::Communicator
          .cure = "give a prompt in the model's own tokens"});
   }
   const bool live = options.on_text && options.count == 1 && wire.is_root();
+  data::Utf8Stream whole;  // a token may end inside a character
   const auto on_token = [&](int32_t token) {
-    if (live) options.on_text(tokenizer->decode(std::array{token}));
+    if (live) options.on_text(whole.add(tokenizer->decode(std::array{token})));
   };
 
   nlohmann::json mine = nlohmann::json::array();  // this rank's sequences as token ids
@@ -77,6 +80,7 @@ std::vector<std::string> sample(const SampleOptions& options, comm::Communicator
                                           .sequence = static_cast<uint64_t>(sequence)},
                                          on_token));
   }
+  if (live) options.on_text(whole.rest());
   std::vector<nlohmann::json> by_rank;
   for (const std::string& theirs : wire.gather("sample", mine.dump())) by_rank.push_back(nlohmann::json::parse(theirs));
   std::vector<std::string> texts;

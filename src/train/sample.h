@@ -14,11 +14,12 @@
 namespace ringmaster::train {
 
 struct SampleOptions {
-  Path from;                 // a run folder (its newest checkpoint) or a checkpoint
-  std::string prompt;        // empty: a newline, which is not part of the text
-  int64_t count = 1;         // sequences
-  int64_t tokens = 256;      // new ones of each sequence
-  double temperature = 1.0;  // 0: always the most probable token
+  Path from;                  // a run folder (its newest checkpoint) or a checkpoint
+  std::string prompt;         // empty: a newline, which is not part of the text
+  std::string tokenizer_dir;  // in place of data.tokenizer_dir, which a checkpoint outside its run folder does not know
+  int64_t count = 1;          // sequences
+  int64_t tokens = 256;       // new ones of each sequence
+  double temperature = 1.0;   // 0: always the most probable token
   uint64_t seed = 0;
   std::function<void(std::string_view)> on_text;  // may be empty; with one sequence, its new bytes as they are drawn
 };

@@ -105,7 +105,7 @@ TEST(Source, UnknownFormatIsAnError) {
   const ErrorInfo info = error_of([&] { open_whole({.path = {folder.write("a", "x")}, .format = "parquet"}); });
   EXPECT_EQ(info.kind, ErrorKind::config);
   EXPECT_EQ(info.key, "data.format");
-  EXPECT_EQ(info.expected, "one of: auto, text, uint16");
+  EXPECT_EQ(info.expected, "one of: auto, text, llmc, uint16");
 }
 
 TEST(Source, MissingFileNamesItAndTheFolderItWasSoughtIn) {

@@ -9,7 +9,7 @@ namespace {
 TEST(ByteTokenizer, EveryByteRoundTrips) {
   std::string text;
   for (int byte = 0; byte < 256; ++byte) text += static_cast<char>(byte);
-  const auto tokenizer = make_tokenizer("byte");
+  const auto tokenizer = make_tokenizer({.name = "byte"});
   const std::vector<int32_t> ids = tokenizer->encode(text);
   ASSERT_EQ(ids.size(), 256U);
   for (int32_t byte = 0; byte < 256; ++byte) EXPECT_EQ(ids[static_cast<size_t>(byte)], byte);
@@ -18,7 +18,7 @@ TEST(ByteTokenizer, EveryByteRoundTrips) {
 }
 
 TEST(ByteTokenizer, IdThatIsNoByteIsAnError) {
-  const auto tokenizer = make_tokenizer("byte");
+  const auto tokenizer = make_tokenizer({.name = "byte"});
   for (const int32_t id : {-1, 256, 50303}) {
     const ErrorInfo info = error_of([&] { tokenizer->decode(std::vector<int32_t>{65, id}); });
     EXPECT_EQ(info.kind, ErrorKind::data);
@@ -27,10 +27,10 @@ TEST(ByteTokenizer, IdThatIsNoByteIsAnError) {
 }
 
 TEST(Tokenizer, UnknownNameIsAnErrorThatNamesTheKnownOnes) {
-  const ErrorInfo info = error_of([] { make_tokenizer("bytes"); });
+  const ErrorInfo info = error_of([] { make_tokenizer({.name = "bytes"}); });
   EXPECT_EQ(info.kind, ErrorKind::config);
   EXPECT_EQ(info.key, "data.tokenizer");
-  EXPECT_EQ(info.expected, "byte");
+  EXPECT_EQ(info.expected, "byte or gpt2");
 }
 
 }  // namespace
