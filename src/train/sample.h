@@ -4,6 +4,7 @@
 #pragma once
 #include "comm/comm.h"
 #include "core/file.h"
+#include "models/sampling.h"
 
 #include <cstdint>
 #include <functional>
@@ -14,11 +15,11 @@
 namespace ringmaster::train {
 
 struct SampleOptions {
-  Path from;                 // a run folder (its newest checkpoint) or a checkpoint
-  std::string prompt;        // empty: a newline, which is not part of the text
-  int64_t count = 1;         // sequences
-  int64_t tokens = 256;      // new ones of each sequence
-  double temperature = 1.0;  // 0: always the most probable token
+  Path from;             // a run folder (its newest checkpoint) or a checkpoint
+  std::string prompt;    // empty: a newline, which is not part of the text
+  int64_t count = 1;     // sequences
+  int64_t tokens = 256;  // new ones of each sequence
+  models::Choice choice = {};
   uint64_t seed = 0;
   std::function<void(std::string_view)> on_text;  // may be empty; with one sequence, its new bytes as they are drawn
 };
