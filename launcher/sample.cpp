@@ -28,7 +28,9 @@ train::SampleOptions options_of(const Arguments& arguments) {
           .prompt = arguments.value("--prompt").value_or(""),
           .count = arguments.integer("--count", {1, most}).value_or(1),
           .tokens = arguments.integer("--tokens", {1, most}).value_or(256),
-          .temperature = arguments.number("--temperature").value_or(1.0),
+          .choice = {.temperature = arguments.number("--temperature").value_or(1.0),
+                     .top_k = arguments.integer("--top-k", {1, most}).value_or(0),
+                     .top_p = arguments.number("--top-p").value_or(1.0)},
           .seed = static_cast<uint64_t>(arguments.integer("--seed", {.low = 0}).value_or(0)),
           .on_text = {}};
 }

@@ -4,24 +4,64 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 #include "core/error.h"
 #include "core/philox.h"
 
 namespace ringmaster::models {
+namespace {
 
-int32_t draw_token(std::span<const float> logits, double temperature, double u) {
+using Text = std::vector<int32_t>;
+
+// The ids that may be drawn, ascending. `weight` gives the odds of an id, not normalised.
+template <typename Weight>
+std::vector<size_t> candidates(std::span<const float> logits, const Choice& choice, const Weight& weight) {
+  std::vector<size_t> ids(logits.size());
+  std::iota(ids.begin(), ids.end(), size_t{0});
+  const bool cut_k = choice.top_k > 0 && static_cast<size_t>(choice.top_k) < ids.size();
+  if (!cut_k && choice.top_p >= 1.0) return ids;
+  std::stable_sort(ids.begin(), ids.end(), [&](size_t a, size_t b) { return logits[a] > logits[b]; });
+  if (cut_k) ids.resize(static_cast<size_t>(choice.top_k));
+  if (choice.top_p < 1.0) {
+    double total = 0, mass = 0;
+    for (const size_t id : ids) total += weight(logits[id]);
+    size_t kept = 0;
+    while (kept < ids.size() && (kept == 0 || mass < choice.top_p * total)) mass += weight(logits[ids[kept++]]);
+    ids.resize(kept);
+  }
+  std::sort(ids.begin(), ids.end());
+  return ids;
+}
+
+// The last seq_len tokens, all at once.
+std::span<const float> run_sampler(ir::Program& program, const Text& text, size_t T) {
+  auto* tokens = static_cast<int32_t*>(program.input("tokens", 0));
+  auto* select = static_cast<float*>(program.input("select", 0));
+  const size_t length = std::min(text.size(), T);
+  std::fill_n(tokens, T, 0);  // causal: what follows the last token does not matter
+  std::copy(text.end() - static_cast<int64_t>(length), text.end(), tokens);
+  std::fill_n(select, T, 0.0F);
+  select[length - 1] = 1.0F;
+  program.run({}, 1);
+  return program.output("logits");
+}
+
+}  // namespace
+
+int32_t draw_token(std::span<const float> logits, const Choice& choice, double u) {
   const auto best = std::max_element(logits.begin(), logits.end());
-  if (temperature == 0.0) return static_cast<int32_t>(best - logits.begin());
+  if (choice.temperature == 0.0) return static_cast<int32_t>(best - logits.begin());
   const auto weight = [&](float logit) {
-    return std::exp((static_cast<double>(logit) - static_cast<double>(*best)) / temperature);
+    return std::exp((static_cast<double>(logit) - static_cast<double>(*best)) / choice.temperature);
   };
+  const std::vector<size_t> ids = candidates(logits, choice, weight);
   double total = 0;
-  for (const float logit : logits) total += weight(logit);
+  for (const size_t id : ids) total += weight(logits[id]);
   double left = u * total;
-  for (size_t i = 0; i < logits.size(); ++i) {
-    left -= weight(logits[i]);
-    if (left < 0) return static_cast<int32_t>(i);
+  for (const size_t id : ids) {
+    left -= weight(logits[id]);
+    if (left < 0) return static_cast<int32_t>(id);
   }
   return static_cast<int32_t>(best - logits.begin());  // u was 1 to rounding
 }
@@ -31,19 +71,11 @@ std::vector<int32_t> generate_text(ir::Program& program, std::vector<int32_t> pr
   CHECK(!prompt.empty(), "a prompt has at least one token");
   const auto T = static_cast<size_t>(options.seq_len);
   const RandomStream stream({.seed = options.seed, .stream = stable_hash("sampler.text")});
-  auto* tokens = static_cast<int32_t*>(program.input("tokens", 0));
-  auto* select = static_cast<float*>(program.input("select", 0));
-  std::vector<int32_t> text = std::move(prompt), made;
+  Text text = std::move(prompt), made;
   for (int64_t i = 0; i < options.tokens; ++i) {
-    const size_t length = std::min(text.size(), T);
-    std::fill_n(tokens, T, 0);  // causal: what follows the last token does not matter
-    std::copy(text.end() - static_cast<int64_t>(length), text.end(), tokens);
-    std::fill_n(select, T, 0.0F);
-    select[length - 1] = 1.0F;
-    program.run({}, 1);
+    const std::span<const float> logits = run_sampler(program, text, T);
     const PhiloxCounter words = stream.words(options.sequence, static_cast<uint64_t>(i));
-    const int32_t token =
-        draw_token(program.output("logits"), options.temperature, static_cast<double>(words[0]) * 0x1p-32);
+    const int32_t token = draw_token(logits, options.choice, static_cast<double>(words[0]) * 0x1p-32);
     text.push_back(token);
     made.push_back(token);
     if (on_token) on_token(token);

@@ -10,10 +10,17 @@
 
 namespace ringmaster::models {
 
+// Which tokens may be drawn, and how their odds are bent. top_k acts first; among equal logits the lowest id counts as the first.
+struct Choice {
+  double temperature = 1.0;  // 0: the most probable token
+  int64_t top_k = 0;         // only the k most probable; 0: all
+  double top_p = 1.0;  // only the fewest most probable whose odds add up to it (Holtzman et al. 2020, arXiv:1904.09751)
+};
+
 struct TextOptions {
-  int64_t seq_len = 0;       // context of the program
-  int64_t tokens = 0;        // to generate
-  double temperature = 1.0;  // 0: the most probable token (the lowest id of equals)
+  int64_t seq_len = 0;  // context of the program
+  int64_t tokens = 0;   // to generate
+  Choice choice = {};
   uint64_t seed = 0;
   uint64_t sequence = 0;  // index of this sample
 };
@@ -23,7 +30,7 @@ struct TextOptions {
 std::vector<int32_t> generate_text(ir::Program& program, std::vector<int32_t> prompt, const TextOptions& options,
                                    const std::function<void(int32_t)>& on_token = {});
 
-// One draw from softmax(logits / temperature), u in [0, 1).
-int32_t draw_token(std::span<const float> logits, double temperature, double u);
+// One draw from softmax(logits / temperature) over the tokens that may be drawn, u in [0, 1).
+int32_t draw_token(std::span<const float> logits, const Choice& choice, double u);
 
 }  // namespace ringmaster::models

@@ -3,7 +3,6 @@
 
 #include "data/pretokenize.h"
 #include "data/tokenizer.h"
-#include "models/sampling.h"
 #include "train/machine.h"
 #include "train/saved.h"
 #include "train/wire.h"
@@ -29,8 +28,11 @@ void check(const SampleOptions& o) {
   };
   if (o.count < 1) refuse("--count", fmt::format("{}", o.count), "at least 1");
   if (o.tokens < 1) refuse("--tokens", fmt::format("{}", o.tokens), "at least 1");
-  if (!std::isfinite(o.temperature) || o.temperature < 0)
-    refuse("--temperature", fmt::format("{}", o.temperature), "a number of at least 0");
+  const models::Choice& c = o.choice;
+  if (!std::isfinite(c.temperature) || c.temperature < 0)
+    refuse("--temperature", fmt::format("{}", c.temperature), "a number of at least 0");
+  if (c.top_k < 0) refuse("--top-k", fmt::format("{}", c.top_k), "at least 1");
+  if (!(c.top_p > 0 && c.top_p <= 1)) refuse("--top-p", fmt::format("{}", c.top_p), "a number above 0 and at most 1");
 }
 
 }  // namespace
@@ -75,7 +77,7 @@ std::vector<std::string> sample(const SampleOptions& options, comm::Communicator
     mine.push_back(models::generate_text(program, prompt,
                                          {.seq_len = c.training.seq_len,
                                           .tokens = options.tokens,
-                                          .temperature = options.temperature,
+                                          .choice = options.choice,
                                           .seed = options.seed,
                                           .sequence = static_cast<uint64_t>(sequence)},
                                          on_token));

@@ -4,6 +4,7 @@
 #pragma once
 #include "comm/comm.h"
 #include "core/file.h"
+#include "models/sampling.h"
 
 #include <cstdint>
 #include <functional>
@@ -19,7 +20,7 @@ struct SampleOptions {
   std::string tokenizer_dir;  // in place of data.tokenizer_dir, which a checkpoint outside its run folder does not know
   int64_t count = 1;          // sequences
   int64_t tokens = 256;       // new ones of each sequence
-  double temperature = 1.0;   // 0: always the most probable token
+  models::Choice choice = {};
   uint64_t seed = 0;
   std::function<void(std::string_view)> on_text;  // may be empty; with one sequence, its new bytes as they are drawn
 };
