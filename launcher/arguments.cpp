@@ -119,7 +119,7 @@ Arguments Arguments::parse(std::vector<std::string> words) {
   app.set_help_flag();
   app.allow_extras();
   std::vector<std::string> targets;
-  if (!command.target.empty()) app.add_option("target", targets)->allow_extra_args(false);
+  if (!command.target.empty()) app.add_option("target", targets)->allow_extra_args(command.target.ends_with("..."));
   std::map<std::string, int64_t, std::less<>> given;
   for (const Flag& flag : command.flags) {
     const std::string name(flag.name);
@@ -144,6 +144,7 @@ Arguments Arguments::parse(std::vector<std::string> words) {
   }
   for (const Flag& flag : command.flags) check_values(command, flag, parsed.values(flag.name));
   if (!targets.empty()) parsed.target_ = targets.front();
+  parsed.targets_ = std::move(targets);
   if (parsed.target_.empty() && !command.target.empty() && !parsed.has("--help")) {
     throw Error({.kind = ErrorKind::usage,
                  .message = fmt::format("ringmaster {} needs {}", command.name, command.target),

@@ -28,6 +28,10 @@ class Arguments {
   const std::vector<std::string>& words() const { return words_; }
   const std::string& target() const { return target_; }  // CONFIG, RUN, ...: the one argument that is no flag
 
+  const std::vector<std::string>& targets() const {
+    return targets_;
+  }  // all of them, where Command::target ends in "..."
+
   bool has(std::string_view flag) const;
   std::optional<std::string> value(std::string_view flag) const;
   const std::vector<std::string>& values(std::string_view flag) const;  // of a flag that repeats, in order
@@ -44,6 +48,7 @@ class Arguments {
   const Command* command_ = nullptr;
   std::vector<std::string> words_;
   std::string target_;
+  std::vector<std::string> targets_;
   std::map<std::string, std::vector<std::string>, std::less<>> values_;
 };
 

@@ -15,7 +15,8 @@ constexpr Flag help_flag{"--help", "", "this text"};
 constexpr Flag launcher_pid{"--launcher-pid", "PID"};
 constexpr Flag columns{"--terminal-columns", "N"};
 
-constexpr std::string_view runs = "train and use", looks = "look before you run", keeps = "measure and keep";
+constexpr std::string_view runs = "train and use", prepares = "prepare data", looks = "look before you run",
+                           keeps = "measure and keep";
 
 std::vector<Command> running() {
   return {
@@ -63,6 +64,7 @@ std::vector<Command> running() {
                  {"--ranks", "N", "MPI ranks that share the sequences; default 1"},
                  {"--format", "text", "the form of the output"},
                  {"--out", "FILE", "write there instead of on stdout"},
+                 {"--tokenizer-dir", "DIR", "of the tokenizer's files; default the run's data.tokenizer_dir"},
                  help_flag,
                  launcher_pid},
        .examples = {{"sample runs/gpt-quickstart --prompt 'template <' --tokens 400", "go on from a prompt"},
@@ -117,6 +119,25 @@ std::vector<Command> looking() {
   };
 }
 
+std::vector<Command> preparing() {
+  return {
+      {.name = "data tokenize",
+       .target = "IN...",
+       .doc = "text files or globs as one file of token ids, on all cores",
+       .group = prepares,
+       .flags = {{"--out", "FILE", "the token file; replaced when all of it is written"},
+                 {"--tokenizer", "NAME", "gpt2 (default) or byte"},
+                 {"--tokenizer-dir", "DIR", "gpt2: the folder of encoder.json and vocab.bpe"},
+                 {"--format", "llmc|uint16", "with llm.c's header (default), or ids alone"},
+                 {"--threads", "N", "default all cores; the bytes do not depend on it"},
+                 json,
+                 help_flag},
+       .examples = {{"data tokenize 'books/*.txt' --out books.bin --tokenizer-dir gpt2",
+                     "then train with data.path: books.bin, data.tokenizer: gpt2"}},
+       .run = data_tokenize},
+  };
+}
+
 std::vector<Command> keeping() {
   return {
       {.name = "bench step",
@@ -158,7 +179,7 @@ const Flag* Command::find(std::string_view flag) const {
 std::span<const Command> commands() {
   static const std::vector<Command> table = [] {
     std::vector<Command> all;
-    for (auto part : {running(), looking(), keeping()}) all.insert(all.end(), part.begin(), part.end());
+    for (auto part : {running(), preparing(), looking(), keeping()}) all.insert(all.end(), part.begin(), part.end());
     return all;
   }();
   return table;

@@ -26,6 +26,7 @@ train::SampleOptions options_of(const Arguments& arguments) {
   }
   return {.from = arguments.target(),
           .prompt = arguments.value("--prompt").value_or(""),
+          .tokenizer_dir = arguments.value("--tokenizer-dir").value_or(""),
           .count = arguments.integer("--count", {1, most}).value_or(1),
           .tokens = arguments.integer("--tokens", {1, most}).value_or(256),
           .choice = {.temperature = arguments.number("--temperature").value_or(1.0),
