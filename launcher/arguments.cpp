@@ -3,6 +3,8 @@
 
 #include "config/schema.h"
 #include "config/value.h"
+#include "launcher/commands.h"
+#include "launcher/output.h"
 
 #include <CLI/CLI.hpp>
 
@@ -12,6 +14,8 @@
 
 namespace ringmaster::launcher {
 namespace {
+
+std::string help_hint() { return program_name() + " --help says what each does"; }
 
 // Names of commands begin with the words that were typed: "config show" before "config".
 const Command* command_of(std::vector<std::string>& words) {
@@ -36,7 +40,7 @@ const Command* command_of(std::vector<std::string>& words) {
     throw Error({.kind = ErrorKind::usage,
                  .message = "no command is given",
                  .expected = fmt::format("one of: {}", fmt::join(names, ", ")),
-                 .cure = "ringmaster --help says what each does"});
+                 .cure = help_hint()});
   }
   const bool has_second = words.size() > 1 && !words[1].starts_with('-');
   const std::string typed = !below.empty() && has_second ? words[0] + " " + words[1] : words[0];
@@ -45,15 +49,14 @@ const Command* command_of(std::vector<std::string>& words) {
                  .message = fmt::format("`{}` alone is no command", typed),
                  .found = typed,
                  .expected = fmt::format("one of: {}", fmt::join(below, ", ")),
-                 .cure = "ringmaster --help says what each does"});
+                 .cure = help_hint()});
   }
   const std::string meant = nearest(typed, below.empty() ? names : below);
-  throw Error(
-      {.kind = ErrorKind::usage,
-       .message = fmt::format("unknown command `{}`", typed),
-       .found = typed,
-       .expected = fmt::format("one of: {}", fmt::join(below.empty() ? names : below, ", ")),
-       .cure = meant.empty() ? "ringmaster --help says what each does" : fmt::format("did you mean `{}`?", meant)});
+  throw Error({.kind = ErrorKind::usage,
+               .message = fmt::format("unknown command `{}`", typed),
+               .found = typed,
+               .expected = fmt::format("one of: {}", fmt::join(below.empty() ? names : below, ", ")),
+               .cure = meant.empty() ? help_hint() : fmt::format("did you mean `{}`?", meant)});
 }
 
 [[noreturn]] void refuse_word(const Command& command, const std::string& word) {
@@ -101,7 +104,7 @@ void check_values(const Command& command, const Flag& flag, const std::vector<st
                    .message = fmt::format("`{}` is empty", name),
                    .key = name,
                    .expected = fmt::format("{} {}", name, flag.value),
-                   .cure = fmt::format("ringmaster {} --help", command.name)});
+                   .cure = fmt::format("{} {} --help", program_name(), command.name)});
     }
   }
 }
@@ -147,9 +150,9 @@ Arguments Arguments::parse(std::vector<std::string> words) {
   parsed.targets_ = std::move(targets);
   if (parsed.target_.empty() && !command.target.empty() && !parsed.has("--help")) {
     throw Error({.kind = ErrorKind::usage,
-                 .message = fmt::format("ringmaster {} needs {}", command.name, command.target),
+                 .message = fmt::format("{} {} needs {}", program_name(), command.name, command.target),
                  .expected = usage(command),
-                 .cure = fmt::format("ringmaster {} --help", command.name)});
+                 .cure = fmt::format("{} {} --help", program_name(), command.name)});
   }
   return parsed;
 }
@@ -163,7 +166,7 @@ std::optional<std::string> Arguments::value(std::string_view flag) const {
 
 const std::vector<std::string>& Arguments::values(std::string_view flag) const {
   static const std::vector<std::string> none;
-  CHECK(command_->find(flag) != nullptr, "ringmaster {} has no flag {}", command_->name, flag);
+  CHECK(command_->find(flag) != nullptr, "{} has no flag {}", command_->name, flag);
   const auto found = values_.find(flag);
   return found == values_.end() ? none : found->second;
 }

@@ -64,7 +64,7 @@ Check memory() {
           .status = limit.bytes > 0 && limit.bytes < 1024 * mib ? Check::warn : Check::ok,
           .found = limit.bytes > 0 ? fmt::format("{} ({})", bytes_text(limit.bytes), limit.source) : "no limit known",
           .expected = "1 GiB or more",
-          .cure = "`ringmaster plan CONFIG` says what a run needs"};
+          .cure = fmt::format("`{} plan CONFIG` says what a run needs", program_name())};
 }
 
 Check address_space() {

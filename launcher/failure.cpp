@@ -39,7 +39,7 @@ train::Failure describe(const Ended& ended, int ranks) {
     failure.cause = "mpirun was " + killed_by(ended.status - 128);
   } else {
     failure.cause = fmt::format("mpirun ended with exit code {}", ended.status);
-    failure.cure = "`ringmaster doctor` tries mpirun on this machine";
+    failure.cure = fmt::format("`{} doctor` tries mpirun on this machine", program_name());
   }
   return failure;
 }
@@ -130,7 +130,7 @@ void close_failed_run(const RunFiles& files, const Ended& ended, const config::C
     report({.kind = ErrorKind::rank,
             .message = fmt::format("mpirun could not start {} ranks", config.launch.ranks) +
                        (ended.said.empty() ? "" : "; it says:\n" + indented(ended.said)),
-            .cure = "`ringmaster doctor` tries mpirun on this machine"});
+            .cure = fmt::format("`{} doctor` tries mpirun on this machine", program_name())});
     return;
   }
   const train::Json step = last_step(files.folder());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // help: the texts of --help, laid out from the table of commands.
 #include "launcher/commands.h"
+#include "launcher/output.h"
 
 #include <fmt/format.h>
 
@@ -16,7 +17,7 @@ std::string spelt(const Flag& flag) {
 }  // namespace
 
 std::string usage(const Command& command) {
-  std::string line = fmt::format("ringmaster {}", command.name);
+  std::string line = fmt::format("{} {}", program_name(), command.name);
   if (!command.target.empty()) line += fmt::format(" {}", command.target);
   for (const Flag& flag : command.flags) {
     if (!flag.doc.empty() && flag.name != "--help")
@@ -26,19 +27,21 @@ std::string usage(const Command& command) {
 }
 
 std::string overview() {
-  std::string out =
-      "ringmaster trains neural networks across MPI ranks from one YAML file.\n\n"
-      "  ringmaster doctor                                   is this machine fit?\n"
-      "  ringmaster plan CONFIG --ranks 2                    what will it need?\n"
-      "  ringmaster train CONFIG --ranks 2                   train; the same line goes on after a stop\n"
-      "  ringmaster sample runs/NAME                         what has it learnt?\n";
+  const std::string& program = program_name();
+  std::string out = fmt::format("{} trains neural networks across MPI ranks from one YAML file.\n\n", program);
+  constexpr Example first_steps[] = {{"doctor", "is this machine fit?"},
+                                     {"plan CONFIG --ranks 2", "what will it need?"},
+                                     {"train CONFIG --ranks 2", "train; the same line goes on after a stop"},
+                                     {"sample runs/NAME", "what has it learnt?"}};
+  for (const Example& step : first_steps)
+    out += fmt::format("  {:<50}  {}\n", fmt::format("{} {}", program, step.line), step.doc);
   std::string_view group;
   for (const Command& command : commands()) {
     if (command.group != group) out += fmt::format("\n{}\n", group = command.group);
     out += fmt::format("  {:<28} {}\n", fmt::format("{} {}", command.name, command.target), command.doc);
   }
+  out += fmt::format("\n{0} COMMAND --help says more; {0} --version is the version.\n\n", program);
   out +=
-      "\nringmaster COMMAND --help says more; ringmaster --version is the version.\n\n"
       "exit codes\n"
       "  0  done                          4  the loss or the gradients are no longer finite\n"
       "  1  failed, or found a fault      5  a rank did not answer in time\n"
@@ -48,9 +51,9 @@ std::string overview() {
 }
 
 std::string help(const Command& command) {
-  std::string out = fmt::format("ringmaster {}: {}\n\n", command.name, command.doc);
-  out +=
-      fmt::format("  ringmaster {}{}{} [flags]\n\n", command.name, command.target.empty() ? "" : " ", command.target);
+  std::string out = fmt::format("{} {}: {}\n\n", program_name(), command.name, command.doc);
+  out += fmt::format("  {} {}{}{} [flags]\n\n", program_name(), command.name, command.target.empty() ? "" : " ",
+                     command.target);
   size_t width = 0;
   for (const Flag& flag : command.flags) {
     if (!flag.doc.empty()) width = std::max(width, spelt(flag).size());
@@ -63,7 +66,7 @@ std::string help(const Command& command) {
   out += "\nexamples\n";
   for (const Example& example : command.examples) {
     if (!example.doc.empty()) out += fmt::format("  # {}\n", example.doc);
-    out += fmt::format("  ringmaster {}\n", example.line);
+    out += fmt::format("  {} {}\n", program_name(), example.line);
   }
   return out;
 }

@@ -1,55 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// main: from the command line to a command, and from what it throws to an exit code. Ends by _exit: at that point everything
-// that must survive is on disk, and a destructor of a library that still waits for a dead rank would hang.
-#include "core/error.h"
-#include "launcher/arguments.h"
-#include "launcher/commands.h"
-#include "launcher/job.h"
-#include "launcher/output.h"
-#include "train/train.h"
+// main: the program with the recipes and ops that it is built with. docs/your-model.md shows one with its own.
+#include "launcher/ringmaster.h"
 
-#include <nlohmann/json.hpp>
-
-#include <unistd.h>
-#include <algorithm>
-
-namespace ringmaster::launcher {
-namespace {
-
-int run(const std::vector<std::string>& words) {
-  if (words.size() == 1 && words[0] == "--help") return print(overview()), 0;
-  if (words.size() == 1 && words[0] == "--version") return print(fmt::format("ringmaster {}\n", train::version())), 0;
-  refuse_lone_tasks();
-  const Arguments arguments = Arguments::parse(words);
-  if (arguments.has("--help")) return print(help(arguments.command())), 0;
-  return arguments.command().run(arguments);
-}
-
-bool started_by_launcher(const std::vector<std::string>& words) {
-  return std::ranges::any_of(words, [](const std::string& word) { return word.starts_with("--launcher-pid="); });
-}
-
-int guarded(const std::vector<std::string>& words) {
-  try {
-    return run(words);
-  } catch (const std::exception& e) {
-    const ErrorInfo info = describe(e);
-    let_rank_0_speak_first();
-    if (started_by_launcher(words)) ::dup2(STDOUT_FILENO, STDERR_FILENO);  // mpirun.h
-    if (std::ranges::find(words, "--json") == words.end()) {
-      report(info);
-      return exit_code(info.kind);
-    }
-    try {
-      print_json(error_json(info));
-    } catch (const std::exception&) {
-      report(info);  // stdout takes nothing
-    }
-    return exit_code(info.kind);
-  }
-}
-
-}  // namespace
-}  // namespace ringmaster::launcher
-
-int main(int argc, char** argv) { _exit(ringmaster::launcher::guarded({argv + std::min(argc, 1), argv + argc})); }
+int main(int argc, char** argv) { return ringmaster::main(argc, argv, ringmaster::Registry::builtin()); }

@@ -224,7 +224,7 @@ int run_data_job(const Arguments& arguments, int ranks) {
     std::string said = plain(job.err);
     throw Error({.kind = ErrorKind::rank,
                  .message = fmt::format("{} ranks ended without a result; mpirun says:\n{}", ranks, said),
-                 .cure = "`ringmaster doctor` tries mpirun on this machine"});
+                 .cure = fmt::format("`{} doctor` tries mpirun on this machine", program_name())});
   }
   return exit_code({.status = job.status, .said = {}, .lost = {}});
 }

@@ -34,7 +34,7 @@ train::TrainOptions options_of(const Arguments& arguments) {
 
 // For launch.json: what gives this run again. A rank of ours does not get --ranks, and its hidden flags mean nothing later.
 std::string command_text(const Arguments& arguments, int ranks) {
-  std::vector<std::string> words{"ringmaster"};
+  std::vector<std::string> words{program_name()};
   for (const std::string& word : arguments.words()) {
     const Flag* flag = arguments.command().find(word.substr(0, word.find('=')));
     if (flag == nullptr || !flag->doc.empty()) words.push_back(word);
@@ -98,7 +98,7 @@ int train(const Arguments& arguments) {
   const int64_t ranks = options.resolved.config.launch.ranks;
   if (arguments.has("--dry-run")) {
     std::vector<std::string> alone = rank_words(arguments);
-    alone.insert(alone.begin(), "ringmaster");
+    alone.insert(alone.begin(), program_name());
     const auto line = ranks > 1 ? launch_line(static_cast<int>(ranks), rank_words(arguments)) : alone;
     print(shell_text(line) + "\n");
     return 0;

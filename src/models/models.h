@@ -16,7 +16,9 @@ struct Entry {
   const char* doc;   // one line
   std::unique_ptr<Recipe> (*make)(const config::Config&);
 };
-std::span<const Entry> all();
+std::span<const Entry> all();  // the built-in ones, then the added ones
 const Entry* find(const std::string& name);
+// A recipe of an outside project. Throws Error (usage) if the name is taken. Before threads start; ends what all() returned.
+void add(const Entry& entry);
 
 }  // namespace ringmaster::models

@@ -2,15 +2,18 @@
 // all: the explicit list of ops (static registration objects are dropped by static linking).
 #include <algorithm>
 #include <array>
+#include <vector>
 
+#include "core/error.h"
 #include "ops/defs.h"
 #include "ops/ops.h"
+#include "ops/registry.h"
 
 namespace ringmaster::ops {
 namespace {
 
 // sorted by name
-constexpr std::array list{
+constexpr std::array builtin{
     &adam_op,
     &add_op,
     &all_reduce_op,
@@ -71,13 +74,35 @@ constexpr std::array list{
     &uniform_op,
 };
 
+std::vector<const OpDef*>& list() {
+  static std::vector<const OpDef*> ops(builtin.begin(), builtin.end());
+  return ops;
+}
+
 }  // namespace
 
-std::span<const OpDef* const> all() { return list; }
+std::span<const OpDef* const> all() { return list(); }
 
 const OpDef* find(std::string_view name) {
-  const auto it = std::find_if(list.begin(), list.end(), [&](const OpDef* op) { return op->name == name; });
-  return it == list.end() ? nullptr : *it;
+  const auto it = std::ranges::find_if(list(), [&](const OpDef* op) { return op->name == name; });
+  return it == list().end() ? nullptr : *it;
+}
+
+void add(const OpDef& op) {
+  CHECK(op.name != nullptr && op.doc != nullptr && op.infer != nullptr, "an op has a name, a doc and infer");
+  CHECK(op.traits.role == ir::Role::compute, "`{}`: only ops of role compute can be added", op.name);
+  CHECK(op.cpu != nullptr && op.reference != nullptr && op.samples != nullptr,
+        "`{}`: an op has a kernel (cpu), a reference to judge it by, and samples", op.name);
+  if (const OpDef* other = find(op.name)) {
+    throw Error({.kind = ErrorKind::usage,
+                 .message = fmt::format("two ops are called `{}`: \"{}\" is there already, \"{}\" was added", op.name,
+                                        other->doc, op.doc),
+                 .found = op.name,
+                 .expected = "a name that `ops` does not list",
+                 .cure = "rename the one in the Registry of this program's main()"});
+  }
+  const auto at = std::ranges::find_if(list(), [&](const OpDef* o) { return std::string_view(o->name) > op.name; });
+  list().insert(at, &op);
 }
 
 }  // namespace ringmaster::ops

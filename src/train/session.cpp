@@ -59,7 +59,7 @@ ErrorInfo unknown_recipe(const config::Config& config, ErrorInfo info) {
   info.message = fmt::format("unknown recipe `{}`", config.model.recipe);
   info.found = config.model.recipe;
   info.expected = fmt::format("one of: {}", fmt::join(known, ", "));
-  info.cure = hint.empty() ? "`ringmaster models` lists them" : fmt::format("did you mean `{}`?", hint);
+  info.cure = hint.empty() ? "the command `models` lists them" : fmt::format("did you mean `{}`?", hint);
   return info;
 }
 

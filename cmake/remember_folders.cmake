@@ -1,0 +1,18 @@
+# Runs inside `cmake --install`: writes the prefix and the shared folders that are not there yet to install_folders.txt.
+# A second install into the same prefix adds nothing: what the first one made is ours still.
+set(prefix "$ENV{DESTDIR}${CMAKE_INSTALL_PREFIX}")
+set(made "${prefix}")
+if(EXISTS "${build}/install_folders.txt")
+  file(STRINGS "${build}/install_folders.txt" before)
+  list(GET before 0 first)
+  if(first STREQUAL prefix)
+    set(made ${before})
+  endif()
+endif()
+foreach(folder bin include lib lib/cmake share share/doc .)
+  if(NOT EXISTS "${prefix}/${folder}")
+    list(APPEND made "${folder}")
+  endif()
+endforeach()
+list(JOIN made "\n" text)
+file(WRITE "${build}/install_folders.txt" "${text}\n")
