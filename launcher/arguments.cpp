@@ -3,6 +3,7 @@
 
 #include "config/schema.h"
 #include "config/value.h"
+#include "core/program.h"
 #include "launcher/commands.h"
 #include "launcher/output.h"
 
@@ -73,7 +74,7 @@ const Command* command_of(std::vector<std::string>& words) {
   }
   const std::string meant = nearest(name, names);
   throw Error({.kind = ErrorKind::usage,
-               .message = fmt::format("unknown flag `{}` of ringmaster {}", name, command.name),
+               .message = fmt::format("unknown flag `{}` of {} {}", name, program_name(), command.name),
                .key = name,
                .found = name,
                .expected = names.empty() ? "no flags" : fmt::format("one of: {}", fmt::join(names, ", ")),

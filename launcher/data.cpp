@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // data tokenize: text to token ids once, before training reads them again and again.
+#include "core/program.h"
 #include "data/tokenize.h"
 #include "launcher/arguments.h"
 #include "launcher/commands.h"
@@ -45,7 +46,7 @@ data::TokenizerOptions tokenizer_of(const Arguments& arguments) {
                   .key = key,
                   .found = std::move(found),
                   .expected = std::move(expected),
-                  .cure = "ringmaster data tokenize --help"});
+                  .cure = program_name() + " data tokenize --help"});
   };
   if (name != "gpt2" && name != "byte")
     throw refuse(fmt::format("unknown tokenizer `{}`", name), "--tokenizer", name, "gpt2 or byte");

@@ -3,6 +3,7 @@
 // it starts is a job of two ranks that add a number, because only that shows that MPI works.
 #include "backend/cpu/dnnl.h"
 #include "core/file.h"
+#include "core/program.h"
 #include "launcher/commands.h"
 #include "launcher/job.h"
 #include "launcher/mpirun.h"

@@ -3,6 +3,7 @@
 
 #include "checkpoint/store.h"
 #include "config/show.h"
+#include "core/program.h"
 #include "launcher/output.h"
 #include "train/machine.h"
 #include "train/run_files.h"
@@ -21,10 +22,10 @@ constexpr const char* phase = "train";
 std::string killed_by(int signal) { return fmt::format("killed by signal {} ({})", signal, ::strsignal(signal)); }
 
 train::Failure describe(const Ended& ended, int ranks) {
-  constexpr const char* from_outside =
-      "somebody ended it: a person, the job system, or the kernel when memory ran out (see `dmesg`, and `ringmaster "
-      "plan` "
-      "for what a rank needs)";
+  const std::string from_outside = fmt::format(
+      "somebody ended it: a person, the job system, or the kernel when memory ran out (see `dmesg`, and `{} plan` for "
+      "what a rank needs)",
+      program_name());
   train::Failure failure{.ranks = ranks, .host = train::host_name(), .phase = phase, .cure = from_outside};
   if (ended.lost) {
     const Lost& lost = *ended.lost;

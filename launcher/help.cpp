@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // help: the texts of --help, laid out from the table of commands.
+#include "core/program.h"
 #include "launcher/commands.h"
-#include "launcher/output.h"
 
 #include <fmt/format.h>
 

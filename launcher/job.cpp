@@ -2,6 +2,7 @@
 #include "launcher/job.h"
 
 #include "core/error.h"
+#include "core/program.h"
 
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -28,15 +29,14 @@ void refuse_lone_tasks() {
   const bool is_step = std::getenv("SLURM_STEP_NUM_TASKS") != nullptr;
   const int64_t tasks = count_in(is_step ? "SLURM_STEP_NUM_TASKS" : "SLURM_NTASKS");
   if (tasks <= 1 || (!is_step && count_in("SLURM_PROCID") == 0)) return;
-  throw Error(
-      {.kind = ErrorKind::usage,
-       .message =
-           fmt::format("this is one of {} tasks of srun, but srun did not tell them how to reach each other", tasks),
-       .found = fmt::format("{} tasks without PMIX_RANK in their environment", tasks),
-       .expected = "a job of MPI ranks",
-       .cure = fmt::format("start them by `srun --mpi=pmix`, or one task that starts them: `srun -n 1 ringmaster "
-                           "train CONFIG --ranks {}`",
-                           tasks)});
+  throw Error({.kind = ErrorKind::usage,
+               .message = fmt::format(
+                   "this is one of {} tasks of srun, but srun did not tell them how to reach each other", tasks),
+               .found = fmt::format("{} tasks without PMIX_RANK in their environment", tasks),
+               .expected = "a job of MPI ranks",
+               .cure = fmt::format("start them by `srun --mpi=pmix`, or one task that starts them: `srun -n 1 {} train "
+                                   "CONFIG --ranks {}`",
+                                   program_name(), tasks)});
 }
 
 void let_rank_0_speak_first() {

@@ -2,6 +2,7 @@
 #include "launcher/mpirun.h"
 
 #include "core/error.h"
+#include "core/program.h"
 #include "launcher/output.h"
 #include "launcher/process.h"
 

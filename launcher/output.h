@@ -10,10 +10,6 @@
 
 namespace ringmaster::launcher {
 
-// What hints and examples call this program: the file name in argv[0], for an outside project has a program of its own.
-const std::string& program_name();
-void set_program_name(std::string_view argv0);
-
 // All of it or an Error (io): a full disk must not look like success. Blocks. A pipe that nobody reads ends the program
 // quietly, except where SIGPIPE is ignored.
 void print(std::string_view text);

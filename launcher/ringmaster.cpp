@@ -4,6 +4,7 @@
 #include "launcher/ringmaster.h"
 
 #include "core/error.h"
+#include "core/program.h"
 #include "launcher/arguments.h"
 #include "launcher/commands.h"
 #include "launcher/job.h"
@@ -67,7 +68,7 @@ void add(const Registry& registry) {
 }
 
 int main(int argc, char** argv, const Registry& registry) {
-  if (argc > 0) launcher::set_program_name(argv[0]);
+  if (argc > 0) set_program_name(argv[0]);
   _exit(launcher::guarded({argv + std::min(argc, 1), argv + argc}, registry));
 }
 

@@ -2,6 +2,7 @@
 // train: as the launcher, checks the run and starts its ranks; as a rank, trains. One rank alone is both in one process.
 #include "train/train.h"
 
+#include "core/program.h"
 #include "launcher/commands.h"
 #include "launcher/failure.h"
 #include "launcher/job.h"

@@ -10,6 +10,7 @@
 #include "config/source.h"
 #include "config/value.h"
 #include "config/yaml.h"
+#include "core/program.h"
 
 namespace ringmaster::config {
 namespace {
@@ -212,7 +213,7 @@ const Key& key_of_set(const std::string& name, const ErrorInfo& place) {
   const std::string meant = dot < name.size() ? suggest(name.substr(0, dot), name.substr(dot + 1)) : suggest("", name);
   refuse(place, {.message = fmt::format("unknown key {}", quote(name)),
                  .found = name,
-                 .expected = "a key of `ringmaster config schema`",
+                 .expected = fmt::format("a key of `{} config schema`", program_name()),
                  .cure = meant.empty() ? "" : fmt::format("did you mean `{}`?", meant)});
 }
 

@@ -43,7 +43,7 @@ using enum Effect;
 
 std::vector<Key> model_and_training_keys() {
   return {
-      row<&Config::model, &Model::recipe>("model.recipe", {}, "what is trained; `ringmaster models` lists the recipes",
+      row<&Config::model, &Model::recipe>("model.recipe", {}, "what is trained; the command `models` lists the recipes",
                                           {.other_names = {"name", "architecture", "type"}}),
       row<&Config::model, &Model::layers>("model.layers", {.range = {1, many}}, "transformer blocks",
                                           {.other_names = {"n_layer", "n_layers", "num_layers", "depth"}}),

@@ -2,6 +2,7 @@
 #include "data/source.h"
 
 #include "core/error.h"
+#include "core/program.h"
 #include "data/formats.h"
 
 #include <algorithm>
@@ -110,16 +111,17 @@ void check_size(const DataFile& file, const Format& format, const std::string& k
 
 void refuse_untokenised(const DataFile& file, const Format& format, const SourceOptions& options) {
   if (&format != &text_format || options.tokenizer == "byte") return;
-  throw Error({.kind = ErrorKind::data,
-               .message = fmt::format("{} `{}` is text, and data.tokenizer {} takes token files", options.key,
-                                      file.path(), options.tokenizer),
-               .file = file.path(),
-               .key = options.key,
-               .found = "text",
-               .expected = "token ids (llmc or uint16), or data.tokenizer byte",
-               .cure = fmt::format("run `ringmaster data tokenize FILE --out FILE.bin --tokenizer {} --tokenizer-dir "
-                                   "DIR` and set {} to FILE.bin",
-                                   options.tokenizer, options.key)});
+  throw Error(
+      {.kind = ErrorKind::data,
+       .message = fmt::format("{} `{}` is text, and data.tokenizer {} takes token files", options.key, file.path(),
+                              options.tokenizer),
+       .file = file.path(),
+       .key = options.key,
+       .found = "text",
+       .expected = "token ids (llmc or uint16), or data.tokenizer byte",
+       .cure = fmt::format("run `{} data tokenize FILE --out FILE.bin --tokenizer {} --tokenizer-dir DIR` and set {} "
+                           "to FILE.bin",
+                           program_name(), options.tokenizer, options.key)});
 }
 
 Split split_of(std::shared_ptr<const Source> source, int64_t first, int64_t size) {

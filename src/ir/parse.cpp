@@ -5,6 +5,7 @@
 #include <map>
 
 #include "core/error.h"
+#include "core/program.h"
 #include "ir/graph.h"
 
 namespace ringmaster::ir {
@@ -67,7 +68,7 @@ class Parser {
     const std::string name = word();
     const OpDef* op = find_op_(name);
     const size_t op_at = word_at_;
-    if (op == nullptr) fail_at(op_at, "unknown op `" + name + "`", "an op that `ringmaster ops` lists");
+    if (op == nullptr) fail_at(op_at, "unknown op `" + name + "`", "an op that `" + program_name() + " ops` lists");
     expect('(');
     std::vector<ValueId> ins;
     if (!accept(')')) {

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """run_blocks PAGE.md: follows a page of docs/ as a reader would. ```LANGUAGE path=FILE blocks are written to FILE, ```sh blocks
-run in order in one shell (bash -euo pipefail) in a scratch folder that is also HOME; `sh in=source` starts in the source tree,
-`sh not-run` is only shown. Says which block failed."""
+run in order in one shell (bash -euo pipefail) in a scratch folder that is also HOME and has configs/ as the checkout does;
+`sh in=source` starts in the source tree, `sh not-run` is only shown. Says which block failed."""
 
 import os
 import re
@@ -51,6 +51,7 @@ def main(page):
         sys.exit(f"{page}: has no sh block to run")
     with tempfile.TemporaryDirectory(prefix="ringmaster-docs-", ignore_cleanup_errors=True) as folder:
         scratch = Path(folder)
+        (scratch / "configs").symlink_to(ROOT / "configs")
         commands = scratch / ".commands"
         commands.write_text(script(blocks, scratch))
         environment = {**os.environ, "HOME": folder}
