@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""runner: runs the tests that ctest lists for a build folder, counts the cases inside the gtest executables, and closes
-with "N passed, N failed, N skipped". A crash, a hang, or a skip that tests/allowed_skips does not name is a failure."""
+"""runner: runs the tests that ctest lists for a build folder, counts the cases inside gtest executables and parity scripts, and
+closes with "N passed, N failed, N skipped". A crash, a hang, or a skip that tests/allowed_skips does not name is a failure."""
 
 import argparse
 import fnmatch
@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BUDGET_S = {"unit": 150, "conformance": 150, "comm": 180}  # on 2 cores; printed, never a verdict
+BUDGET_S = {"unit": 150, "conformance": 150, "comm": 180, "parity": 480}  # on 2 cores; printed, never a verdict
 DETAILED_FAILURES = 20  # of one executable
 HANG_S = 900  # far above what any test needs, on any machine
 
@@ -29,7 +29,8 @@ class Case:
 
 
 class Test:
-    """One entry of ctest: a gtest executable with many cases, or a script that is its own only case."""
+    """One entry of ctest: a gtest executable with many cases, a script of many cases (tests/parity/cases.py), or a script that is
+    its own only case."""
 
     def __init__(self, entry):
         properties = {p["name"]: p["value"] for p in entry["properties"]}
@@ -38,11 +39,15 @@ class Test:
         self.command = entry.get("command", [])
         self.folder = properties.get("WORKING_DIRECTORY", str(ROOT))
         self.environment = dict(e.split("=", 1) for e in properties.get("ENVIRONMENT", []))
-        self.is_gtest = "gtest" in labels
+        self.is_gtest, self.has_cases = "gtest" in labels, "cases" in labels
         self.built = bool(self.command) and shutil.which(self.command[0]) is not None
         self.group = next(label for label in labels if label in BUDGET_S)
 
     def list_cases(self):
+        if self.has_cases:
+            names = subprocess.run([*self.command, "--list"], cwd=self.folder, stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+            return [f"{self.name}.{name}" for name in names]
         if not self.is_gtest or not self.built:
             return [self.name]
         with tempfile.NamedTemporaryFile(suffix=".json") as report:
@@ -66,7 +71,11 @@ class Test:
                 flags = scratch / "flags"
                 flags.write_text("--gtest_filter=" + ":".join(name[len(self.name) + 1:] for name in selected) + "\n")
                 command.append(f"--gtest_flagfile={flags}")
+        elif self.has_cases:
+            command += [name[len(self.name) + 1:] for name in selected or []]
         status = run_process(command, self.folder, {**os.environ, **self.environment, "TMPDIR": str(scratch)}, log)
+        if self.has_cases:
+            return self.read_lines(status, log)
         if not self.is_gtest:
             last = last_lines(log, 1)
             return [Case(self.name, {0: "passed", 77: "skipped"}.get(status, "failed"),
@@ -75,6 +84,20 @@ class Test:
             return [Case(self.name, "failed", f"{ending(status)} in {running_case(log)}\n{last_lines(log, 40)}")]
         return [self.read_case(suite, case, log) for suite in json.loads(report.read_text())["testsuites"]
                 for case in suite["testsuite"]]
+
+    def read_lines(self, status, log):
+        """the lines "case NAME STATE"; what stands before one is its detail"""
+        found, detail = [], []
+        for line in log.read_text(errors="replace").splitlines():
+            if line.startswith("case "):
+                _case, name, state = line.split()
+                found.append(Case(f"{self.name}.{name}", state, "\n".join(detail[-40:])))
+                detail = []
+            else:
+                detail.append(line)
+        if not found or (status != 0) != any(case.state == "failed" for case in found):
+            found.append(Case(self.name, "failed", f"{ending(status)}\n{last_lines(log, 40)}"))
+        return found
 
     def read_case(self, suite, case, log):
         name = f"{suite['name']}.{case['name']}"
@@ -184,6 +207,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", required=True, help="build folder")
     parser.add_argument("--filter", default="", metavar="RE", help="only the tests whose name holds RE")
+    parser.add_argument("--parity", action="store_true", help="the tests against PyTorch too; needs RINGMASTER_PYTHON")
     parser.add_argument("--list", action="store_true", help="print the names instead of running")
     arguments = parser.parse_args()
     try:
@@ -197,6 +221,8 @@ def main():
     totals = {"passed": 0, "failed": 0, "skipped": 0}
     chosen = {group: [] for group in BUDGET_S}
     for test in tests_of(arguments.build):
+        if test.group == "parity" and not arguments.parity:
+            continue
         selected = None
         if arguments.filter or arguments.list:
             selected = [name for name in test.list_cases() if pattern.search(name)]

@@ -23,18 +23,6 @@ double unix_time() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-double learning_rate(const config::Config& c, int64_t step) {
-  const auto& s = c.lr_scheduler;
-  const nn::Decay decay = s.decay_type == "cosine"   ? nn::Decay::cosine
-                          : s.decay_type == "linear" ? nn::Decay::linear
-                                                     : nn::Decay::constant;
-  return c.optimizer.lr * nn::lr_factor({.warmup_steps = s.warmup_steps,
-                                         .total_steps = c.training.steps,
-                                         .decay = decay,
-                                         .min_factor = s.min_lr_factor},
-                                        step);
-}
-
 bool is_due(int64_t interval, int64_t step, int64_t last) {
   return step == last || (interval > 0 && step % interval == 0);
 }
@@ -46,6 +34,18 @@ std::vector<PhaseRun> phases_of(const LoopParts& parts) {
 }
 
 }  // namespace
+
+double learning_rate(const config::Config& c, int64_t step) {
+  const auto& s = c.lr_scheduler;
+  const nn::Decay decay = s.decay_type == "cosine"   ? nn::Decay::cosine
+                          : s.decay_type == "linear" ? nn::Decay::linear
+                                                     : nn::Decay::constant;
+  return c.optimizer.lr * nn::lr_factor({.warmup_steps = s.warmup_steps,
+                                         .total_steps = c.training.steps,
+                                         .decay = decay,
+                                         .min_factor = s.min_lr_factor},
+                                        step);
+}
 
 Loop::Loop(const LoopParts& parts)
     : p_(parts),

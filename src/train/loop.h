@@ -14,6 +14,9 @@
 
 namespace ringmaster::train {
 
+// Of update `step`, counted from 0.
+double learning_rate(const config::Config& config, int64_t step);
+
 struct LoopParts {
   const config::Resolved& resolved;
   int attempt = 1;

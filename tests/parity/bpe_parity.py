@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""bpe_parity: the ids of `ringmaster data tokenize` against those of the PyPI package tokenizers, on 100 kB of mixed text and on
-every code point that both know.   bpe_parity.py --program build/release/bin/ringmaster --vocabulary FOLDER   exit 0: equal
+"""bpe_parity: the ids of `ringmaster data tokenize` against those of the PyPI package tokenizers.
 
 The peer is BPE over the same two files behind ByteLevel(add_prefix_space=False), with no added tokens: <|endoftext|> in a text is
 ordinary characters on both sides. Characters without a class in one of the two Unicode versions are listed, not compared."""
 
-import argparse
 import random
 import struct
-import subprocess
-import sys
-import tempfile
 import unicodedata
+from os import environ
 from pathlib import Path
 
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+from cases import SCRATCH, Skip, case, main, ringmaster
 
 SEED, MIXED_BYTES = 20240520, 100_000
+LLMC_HEADER_BYTES, LLMC_MAGIC = 1024, 20240520
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def pieces(draw):
@@ -49,63 +49,90 @@ def every_code_point():
     return [f"a{chr(c)}b {chr(c)}1{chr(c)} {chr(c)}{chr(c)}." for c in range(0x110000) if not 0xD800 <= c < 0xE000 and c not in (10, 13)]
 
 
-def ours(program, vocabulary, text, folder, threads):
-    source, out = folder / "text.txt", folder / "ids.bin"
+def published_vocabulary():
+    """the folder of GPT-2's own two files"""
+    folder = Path(environ.get("RINGMASTER_SHARED", ROOT.parent / "shared")) / "data/bpe"
+    if not (folder / "encoder.json").exists():
+        raise Skip("shared data is absent")
+    return folder
+
+
+def own_vocabulary():
+    """300 merges learnt by the peer, in files of Hugging Face names: other ids than GPT-2 has, and no token <|endoftext|>"""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(vocab_size=556, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
+    tokenizer.train_from_iterator([path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))], trainer)
+    tokenizer.model.save(str(SCRATCH))
+    return SCRATCH
+
+
+def peer(vocabulary, encoder, merges):
+    tokenizer = Tokenizer(models.BPE.from_file(str(vocabulary / encoder), str(vocabulary / merges)))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    return lambda text: tokenizer.encode(text, add_special_tokens=False).ids
+
+
+def ours(vocabulary, text, threads):
+    source, out = SCRATCH / "text.txt", SCRATCH / "ids.bin"
     source.write_bytes(text.encode())
-    subprocess.run([program, "data", "tokenize", source, "--out", out, "--tokenizer-dir", vocabulary, "--threads", str(threads)],
-                   check=True, stdout=subprocess.DEVNULL)
+    ringmaster("data", "tokenize", source, "--out", out, "--tokenizer-dir", vocabulary, "--threads", threads)
     data = out.read_bytes()
     magic, version, count = struct.unpack("<3i", data[:12])
-    assert (magic, version, len(data)) == (20240520, 1, 1024 + 2 * count), "the header"
-    return list(struct.unpack(f"<{count}H", data[1024:]))
+    assert (magic, version, len(data)) == (LLMC_MAGIC, 1, LLMC_HEADER_BYTES + 2 * count), "the header"
+    return list(struct.unpack(f"<{count}H", data[LLMC_HEADER_BYTES:]))
 
 
-def first_difference(a, b):
-    return next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
+def same(found, expected):
+    if found != expected:
+        at = next((i for i, (x, y) in enumerate(zip(found, expected)) if x != y), min(len(found), len(expected)))
+        raise AssertionError(f"id {at} is {found[at:at + 5]}, expected {expected[at:at + 5]}")
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--program", required=True)
-    parser.add_argument("--vocabulary", required=True, type=Path, help="folder of encoder.json and vocab.bpe")
-    options = parser.parse_args()
-    peer = Tokenizer(models.BPE.from_file(str(options.vocabulary / "encoder.json"), str(options.vocabulary / "vocab.bpe")))
-    peer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+@case
+def mixed_text_on_any_number_of_threads():
+    vocabulary, text = published_vocabulary(), mixed_text()
+    expected = peer(vocabulary, "encoder.json", "vocab.bpe")(text)
+    for threads in (1, 2, 7):
+        same(ours(vocabulary, text, threads), expected)
+    print(f"{len(text.encode())} bytes of mixed text: {len(expected)} ids, {len(set(expected))} of them different")
 
-    def theirs(text):
-        return peer.encode(text, add_special_tokens=False).ids
 
-    failed = 0
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        text = mixed_text()
-        expected = theirs(text)
-        for threads in (1, 2, 7):
-            found = ours(options.program, options.vocabulary, text, folder, threads)
-            if found != expected:
-                at = first_difference(found, expected)
-                print(f"FAILED mixed text, {threads} threads: id {at} is {found[at:at + 5]}, expected {expected[at:at + 5]}: "
-                      f"{peer.decode(expected[max(0, at - 5):at + 5])!r}")
-                failed += 1
-        print(f"{len(text.encode())} bytes of mixed text: {len(expected)} ids, {len(set(expected))} of them different")
+@case
+def mixed_text_in_a_vocabulary_of_its_own():
+    vocabulary, text = own_vocabulary(), mixed_text()
+    same(ours(vocabulary, text, 2), peer(vocabulary, "vocab.json", "merges.txt")(text))
 
-        # A line begins with "a" after a line feed, so that ids of the whole are the ids of the lines with 198 between them.
-        lines = every_code_point()
-        found = ours(options.program, options.vocabulary, "\n".join(lines), folder, 2)
-        other, at = [], 0
-        for line in lines:
-            want = theirs(line)
-            end = at + len(want)
-            if found[at:end] != want:
-                other.append(line[1])
-                end = found.index(198, at) if 198 in found[at:] else len(found)
-            at = end + 1
-        known = [c for c in other if unicodedata.category(c) != "Cn"]
-        print(f"{len(lines)} code points: {len(other)} differ, {len(known)} of them assigned in Unicode {unicodedata.unidata_version}"
-              + "".join(f" U+{ord(c):04X}" for c in other[:20]))
-        failed += bool(known)
-    return 1 if failed else 0
+
+@case
+def every_code_point_that_both_know():
+    vocabulary, lines = published_vocabulary(), every_code_point()
+    theirs = peer(vocabulary, "encoder.json", "vocab.bpe")
+    # A line begins with "a" after a line feed, so that ids of the whole are the ids of the lines with 198 between them.
+    found = ours(vocabulary, "\n".join(lines), 2)
+    other, at = [], 0
+    for line in lines:
+        want = theirs(line)
+        end = at + len(want)
+        if found[at:end] != want:
+            other.append(line[1])
+            end = found.index(198, at) if 198 in found[at:] else len(found)
+        at = end + 1
+    known = [c for c in other if unicodedata.category(c) != "Cn"]
+    print(f"{len(lines)} code points: {len(other)} differ, {len(known)} of them assigned in Unicode "
+          f"{unicodedata.unidata_version}:" + "".join(f" U+{ord(c):04X}" for c in other[:20]))
+    assert not known, "characters that both know are cut in another way"
+
+
+@case
+def bytes_that_are_not_utf8_are_refused():
+    vocabulary = own_vocabulary()
+    for broken in (b"\xff", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xe4\xbd"):
+        source, out = SCRATCH / "broken.txt", SCRATCH / "none.bin"
+        source.write_bytes("caf\u00e9 ".encode() + broken + b" after")
+        said = ringmaster("data", "tokenize", source, "--out", out, "--tokenizer-dir", vocabulary, expect=2)
+        assert "UTF-8" in said and "6" in said and not out.exists(), f"{broken!r}: {said}"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())
