@@ -18,12 +18,14 @@ int eval(const Arguments& arguments) {
     print_json(train::to_json(result));
     return 0;
   }
-  print(
-      fmt::format("step             {}\n"
-                  "validation loss  {:.4f} nats a token\n"
-                  "tokens           {}\n"
-                  "params hash      {}\n",
-                  result.step, result.validation_loss, result.validation_tokens, result.params_hash));
+  const std::string unit =
+      result.unit.empty() ? "" : fmt::format(" {} a {}", result.unit, result.items.substr(0, result.items.size() - 1));
+  print(fmt::format(
+      "step             {}\n"
+      "validation loss  {:.4f}{}\n"
+      "{:<17}{}\n"
+      "params hash      {}\n",
+      result.step, result.validation_loss, unit, result.items, result.validation_tokens, result.params_hash));
   return 0;
 }
 

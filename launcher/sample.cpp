@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// sample: text from a checkpoint. One rank shows it as it is drawn; more are started by mpirun and share whole sequences.
+// sample: text, or rows of numbers, from a checkpoint. One rank shows text as it is drawn; more are started by mpirun and share
+// whole sequences or batches of rows.
 #include "train/sample.h"
+#include "train/sample_rows.h"
 
 #include "core/file.h"
 #include "launcher/commands.h"
 #include "launcher/job.h"
 #include "launcher/mpirun.h"
 #include "launcher/output.h"
+
+#include <unistd.h>
 
 #include <utility>
 
@@ -15,15 +19,17 @@ namespace {
 
 constexpr int64_t most = int64_t{1} << 31;
 
-train::SampleOptions options_of(const Arguments& arguments) {
+std::string format_of(const Arguments& arguments) {
   const std::string format = arguments.value("--format").value_or("text");
-  if (format != "text") {
-    throw Error({.kind = ErrorKind::usage,
-                 .message = fmt::format("`--format {}` is not a form of text", format),
-                 .key = "--format",
-                 .found = format,
-                 .expected = "text"});
-  }
+  if (format == "text" || format == "npy" || format == "png") return format;
+  throw Error({.kind = ErrorKind::usage,
+               .message = fmt::format("`--format {}` is no form of output", format),
+               .key = "--format",
+               .found = format,
+               .expected = "text, npy or png"});
+}
+
+train::SampleOptions text_options(const Arguments& arguments) {
   return {.from = arguments.target(),
           .prompt = arguments.value("--prompt").value_or(""),
           .tokenizer_dir = arguments.value("--tokenizer-dir").value_or(""),
@@ -47,31 +53,74 @@ std::string joined(const std::vector<std::string>& texts) {
   return out;
 }
 
-}  // namespace
-
-int sample(const Arguments& arguments) {
-  train::SampleOptions options = options_of(arguments);
-  const auto ranks = static_cast<int>(arguments.integer("--ranks", {1, 4096}).value_or(1));
-  if (!comm::launched_by_mpi() && ranks > 1) return run_data_job(arguments, ranks);
-
-  const auto comm = join_job(arguments);
+int sample_text(const Arguments& arguments, comm::Communicator& comm) {
+  train::SampleOptions options = text_options(arguments);
   const auto file = arguments.value("--out");
-  const bool live = !file && options.count == 1 && comm->size() == 1;
+  const bool live = !file && options.count == 1 && comm.size() == 1;
   if (live) {
     options.on_text = [&, begun = false](std::string_view text) mutable {
       if (!std::exchange(begun, true)) print(options.prompt);  // not before: an error leaves stdout empty
       print(text);
     };
   }
-  const std::vector<std::string> texts = train::sample(options, *comm);
+  const std::vector<std::string> texts = train::sample(options, comm);
   if (live)
     print("\n");
-  else if (comm->rank() == 0 && file)
+  else if (comm.rank() == 0 && file)
     write_file_atomic(*file, joined(texts));
-  else if (comm->rank() == 0)
+  else if (comm.rank() == 0)
     print(joined(texts));
-  comm->finalize();
   return 0;
+}
+
+void refuse_flags_of_text(const Arguments& arguments, const std::string& format) {
+  for (const char* flag : {"--prompt", "--tokens", "--temperature", "--top-k", "--top-p", "--tokenizer-dir"}) {
+    if (!arguments.value(flag)) continue;
+    throw Error({.kind = ErrorKind::usage,
+                 .message = fmt::format("{} is of text, and `--format {}` is not", flag, format),
+                 .key = flag,
+                 .found = *arguments.value(flag),
+                 .cure = fmt::format("leave {} out", flag)});
+  }
+}
+
+int sample_rows(const Arguments& arguments, comm::Communicator& comm, const std::string& format) {
+  refuse_flags_of_text(arguments, format);
+  const auto file = arguments.value("--out");
+  if (!file && ::isatty(STDOUT_FILENO) != 0) {
+    throw Error({.kind = ErrorKind::usage,
+                 .message = fmt::format("`--format {}` is not for a terminal", format),
+                 .key = "--out",
+                 .found = "no --out",
+                 .expected = "a file or a pipe",
+                 .cure = fmt::format("give --out FILE.{}", format)});
+  }
+  const train::Rows rows =
+      train::sample_rows({.from = arguments.target(),
+                          .count = arguments.integer("--count", {1, most}).value_or(0),
+                          .seed = static_cast<uint64_t>(arguments.integer("--seed", {.low = 0}).value_or(0)),
+                          .for_plot = format == "png"},
+                         comm);
+  if (comm.rank() != 0) return 0;
+  const std::string bytes = format == "png" ? train::scatter_png(rows.plot) : train::to_npy(rows);
+  if (file)
+    write_file_atomic(*file, bytes);
+  else
+    print(bytes);
+  return 0;
+}
+
+}  // namespace
+
+int sample(const Arguments& arguments) {
+  const std::string format = format_of(arguments);
+  const auto ranks = static_cast<int>(arguments.integer("--ranks", {1, 4096}).value_or(1));
+  if (!comm::launched_by_mpi() && ranks > 1) return run_data_job(arguments, ranks);
+
+  const auto comm = join_job(arguments);
+  const int code = format == "text" ? sample_text(arguments, *comm) : sample_rows(arguments, *comm, format);
+  comm->finalize();
+  return code;
 }
 
 }  // namespace ringmaster::launcher

@@ -18,6 +18,10 @@ struct Model {
   int64_t vocab_size = 256;
   double dropout = 0.0;  // probability, [0, 1)
   bool tied_embeddings = true;
+  int64_t latent = 2;              // a generator's input: independent normals
+  int64_t critic_steps = 5;        // critic updates before each generator update
+  double gradient_penalty = 10.0;  // lambda; 0 = none
+  double weight_clip = 0.0;        // critic weights stay in [-c, c]; 0 = free
   bool operator==(const Model&) const = default;
 };
 
@@ -35,6 +39,9 @@ struct OptimizerGroup {
   std::string match;  // regular expression (ECMAScript) over parameter names; the first match wins
   double lr_factor = 1.0;
   std::optional<double> weight_decay;
+  std::optional<std::string> name;  // an update rule of its own
+  std::optional<double> beta1, beta2;
+  bool frozen = false;  // no gradient, no optimizer state, no bytes on the wire
   bool operator==(const OptimizerGroup&) const = default;
 };
 
@@ -51,6 +58,11 @@ struct Optimizer {
   bool operator==(const Optimizer&) const = default;
 };
 
+struct Ema {
+  double decay = 0.0;  // share of the old average that stays at each update; 0 = no average
+  bool operator==(const Ema&) const = default;
+};
+
 struct LrScheduler {
   int64_t warmup_steps = 0;             // may exceed training.steps
   std::string decay_type = "constant";  // constant | linear | cosine
@@ -59,13 +71,16 @@ struct LrScheduler {
 };
 
 struct Data {
-  std::string source = "file";     // file
+  std::string source = "file";     // file | generated
   std::vector<std::string> path;   // file, list or glob, each relative to the working directory
   std::string format = "auto";     // auto | text | llmc | uint16
   std::string tokenizer = "byte";  // byte | gpt2
   std::string tokenizer_dir;       // gpt2: folder of encoder.json and vocab.bpe
   std::string validation_path;     // empty: split off `path`
   double validation_fraction = 0.1;
+  std::string set = "eight_gaussians";  // generated: data/points.h names them
+  std::string other_set = "none";       // generated: a second set, for recipes that compare two
+  int64_t points = 0;                   // generated: of a set; 0 = every sample is new
   bool operator==(const Data&) const = default;
 };
 
@@ -106,6 +121,7 @@ struct Config {
   Model model;
   Training training;
   Optimizer optimizer;
+  Ema ema;
   LrScheduler lr_scheduler;
   Data data;
   Validation validation;

@@ -54,16 +54,16 @@ Value parse_list(const Node& node, const Key& key, const Source& source) {
   return values;
 }
 
-// One {match, lr_factor, weight_decay} of optimizer.groups.
+// One section of optimizer.groups.
 OptimizerGroup parse_group(const Node& node, const std::string& name, const Source& source) {
   const ErrorInfo place = source.at(node.line, node.column, name);
+  std::vector<std::string_view> names;
+  for (const GroupKey& k : group_keys()) names.push_back(k.name);
   if (node.kind != Node::Kind::map) {
     refuse(place, {.message = fmt::format("`{}` is {}", name, describe(node)),
                    .found = describe(node),
-                   .expected = "a section {match, lr_factor, weight_decay}"});
+                   .expected = fmt::format("a section {{{}}}", fmt::join(names, ", "))});
   }
-  std::vector<std::string_view> names;
-  for (const GroupKey& k : group_keys()) names.push_back(k.name);
   OptimizerGroup group;
   std::set<std::string> seen;
   for (size_t i = 0; i < node.items.size(); i += 2) {

@@ -54,7 +54,7 @@ void resolve(Resolved& resolved);
 // The default of training.grain_size: the largest divisor of the batch that is at most max(1, batch / 4).
 int64_t default_grain_size(int64_t global_batch_size);
 
-// Throws if data.path is empty: what trains needs data, what only plans does not.
+// Throws if data comes from files and data.path is empty: what trains needs data, what only plans does not.
 void require_data(const Resolved& resolved);
 
 // An error about the value of `key`, at the place where it was given, for checks that other folders make. Fill in

@@ -47,6 +47,7 @@ void refuse_ignored(const Resolved& r) {
 
 void check_model(const Resolved& r) {
   const Config& c = r.config;
+  if (c.data.source != "file") return;
   if (c.model.width % c.model.heads != 0) {
     const auto key = blame(r, {"model.heads", "model.width"});
     throw Error(
@@ -118,6 +119,7 @@ void resolve(Resolved& r) {
 }
 
 void require_data(const Resolved& r) {
+  if (r.config.data.source != "file") return;
   require_tokenizer(r);
   if (!r.config.data.path.empty()) return;
   ErrorInfo place{.kind = ErrorKind::config, .file = r.file, .key = "data.path"};

@@ -11,6 +11,8 @@ namespace {
 
 template <typename T> constexpr Type type_of() { return static_cast<Type>(Value(std::in_place_type<T>).index()); }
 
+template <typename> constexpr bool is_optional = false;
+template <typename T> constexpr bool is_optional<std::optional<T>> = true;
 template <typename> struct member_value;
 template <typename Owner, typename T> struct member_value<T Owner::*> { using type = T; };
 
@@ -35,9 +37,15 @@ constexpr double far_away = 1e12;  // steps: thirty thousand years at one a seco
 
 const Condition is_sgd{"optimizer.name is sgd", [](const Config& c) { return c.optimizer.name == "sgd"; }};
 const Condition is_adam{"optimizer.name is adam or adamw", [](const Config& c) { return c.optimizer.name != "sgd"; }};
-const Condition is_gpt2{"data.tokenizer is gpt2", [](const Config& c) { return c.data.tokenizer == "gpt2"; }};
-const Condition is_split{"data.validation_path is empty",
-                         [](const Config& c) { return c.data.validation_path.empty(); }};
+const Condition is_gpt2{"data.source is file and data.tokenizer is gpt2",
+                        [](const Config& c) { return c.data.source == "file" && c.data.tokenizer == "gpt2"; }};
+const Condition is_file{"data.source is file", [](const Config& c) { return c.data.source == "file"; }};
+const Condition is_generated{"data.source is generated", [](const Config& c) { return c.data.source == "generated"; }};
+const Condition is_generator{"data.source is generated and model.recipe is not wasserstein", [](const Config& c) {
+                               return c.data.source == "generated" && c.model.recipe != "wasserstein";
+                             }};
+const Condition is_split{"data.source is file and data.validation_path is empty",
+                         [](const Config& c) { return c.data.source == "file" && c.data.validation_path.empty(); }};
 
 using enum Effect;
 
@@ -45,21 +53,35 @@ std::vector<Key> model_and_training_keys() {
   return {
       row<&Config::model, &Model::recipe>("model.recipe", {}, "what is trained; the command `models` lists the recipes",
                                           {.other_names = {"name", "architecture", "type"}}),
-      row<&Config::model, &Model::layers>("model.layers", {.range = {1, many}}, "transformer blocks",
+      row<&Config::model, &Model::layers>("model.layers", {.range = {1, many}}, "transformer blocks, or hidden layers",
                                           {.other_names = {"n_layer", "n_layers", "num_layers", "depth"}}),
       row<&Config::model, &Model::heads>("model.heads", {.range = {1, many}}, "attention heads; divides model.width",
-                                         {.other_names = {"n_head", "n_heads", "num_heads"}}),
+                                         {.applies_if = is_file, .other_names = {"n_head", "n_heads", "num_heads"}}),
       row<&Config::model, &Model::width>(
-          "model.width", {.range = {1, many}}, "channels of the residual stream",
+          "model.width", {.range = {1, many}}, "channels of the residual stream, or of a hidden layer",
           {.unit = "channels", .other_names = {"n_embd", "dim", "d_model", "hidden_size", "embed_dim"}}),
-      row<&Config::model, &Model::vocab_size>("model.vocab_size", {.range = {2, many}},
-                                              "tokens that the model can tell apart; at least 256 for bytes",
-                                              {.unit = "tokens", .other_names = {"vocabulary", "n_vocab"}}),
+      row<&Config::model, &Model::vocab_size>(
+          "model.vocab_size", {.range = {2, many}}, "tokens that the model can tell apart; at least 256 for bytes",
+          {.unit = "tokens", .applies_if = is_file, .other_names = {"vocabulary", "n_vocab"}}),
       row<&Config::model, &Model::dropout>("model.dropout", {.range = fraction},
-                                           "probability of dropping an activation", {.other_names = {"dropout_rate"}}),
-      row<&Config::model, &Model::tied_embeddings>("model.tied_embeddings", {},
-                                                   "the output layer shares the token embedding",
-                                                   {.other_names = {"tie_word_embeddings", "weight_tying"}}),
+                                           "probability of dropping an activation",
+                                           {.applies_if = is_file, .other_names = {"dropout_rate"}}),
+      row<&Config::model, &Model::tied_embeddings>(
+          "model.tied_embeddings", {}, "the output layer shares the token embedding",
+          {.applies_if = is_file, .other_names = {"tie_word_embeddings", "weight_tying"}}),
+      row<&Config::model, &Model::latent>(
+          "model.latent", {.range = {1, many}}, "independent normals that a generator starts from",
+          {.unit = "channels", .applies_if = is_generator, .other_names = {"z_dim", "nz", "latent_dim", "noise_dim"}}),
+      row<&Config::model, &Model::critic_steps>(
+          "model.critic_steps", {.range = {1, many}},
+          "critic updates, each on new samples, before one of the generator",
+          {.unit = "updates", .applies_if = is_generator, .other_names = {"n_critic", "critic_iters"}}),
+      row<&Config::model, &Model::gradient_penalty>(
+          "model.gradient_penalty", {.range = not_negative}, "weight of (slope - 1)^2 in the critic's loss; 0 = none",
+          {.applies_if = is_generated, .other_names = {"lambda", "lambda_gp", "gp_weight"}}),
+      row<&Config::model, &Model::weight_clip>("model.weight_clip", {.range = not_negative},
+                                               "after each update the critic's weights are clamped to this; 0 = never",
+                                               {.applies_if = is_generated, .other_names = {"clip_value", "clamp"}}),
       row<&Config::training, &Training::steps>("training.steps", {.range = {1, far_away}}, "optimizer updates",
                                                {.other_names = {"max_steps", "max_iters", "num_steps", "iterations"}}),
       row<&Config::training, &Training::seed>("training.seed", {}, "seeds initialisation, sample order and dropout",
@@ -67,6 +89,7 @@ std::vector<Key> model_and_training_keys() {
       row<&Config::training, &Training::seq_len>(
           "training.seq_len", {.range = {2, many}}, "the context: tokens of a sample",
           {.unit = "tokens",
+           .applies_if = is_file,
            .other_names = {"block_size", "context", "context_length", "max_seq_len", "sequence_length"}}),
       row<&Config::training, &Training::global_batch_size>("training.global_batch_size", {.range = {1, many}},
                                                            "samples of a step, over all ranks",
@@ -103,10 +126,14 @@ std::vector<Key> optimizer_and_scheduler_keys() {
                                                     "decay of the velocity; 0 = plain sgd", {.applies_if = is_sgd}),
       row<&Config::optimizer, &Optimizer::nesterov>("optimizer.nesterov", {}, "look ahead along the velocity",
                                                     {.applies_if = is_sgd}),
-      row<&Config::optimizer, &Optimizer::groups>(
-          "optimizer.groups", {.may_be_empty = true},
-          "list of {match, lr_factor, weight_decay}; the first regular expression found in a parameter's name wins",
-          {.other_names = {"param_groups"}}),
+      row<&Config::optimizer, &Optimizer::groups>("optimizer.groups", {.may_be_empty = true},
+                                                  "list of {match, lr_factor, weight_decay, name, beta1, beta2, "
+                                                  "frozen}; the first match in a parameter's name wins",
+                                                  {.other_names = {"param_groups"}}),
+      row<&Config::ema, &Ema::decay>(
+          "ema.decay", {.range = fraction},
+          "share of the old average of the weights that stays at each update; 0 = no average",
+          {.other_names = {"ema_decay", "momentum", "beta"}}),
       row<&Config::lr_scheduler, &LrScheduler::warmup_steps>(
           "lr_scheduler.warmup_steps", {.range = {0, far_away}}, "linear rise from 0; may exceed training.steps",
           {.unit = "steps", .other_names = {"warmup", "warmup_iters"}}),
@@ -121,24 +148,36 @@ std::vector<Key> optimizer_and_scheduler_keys() {
 
 std::vector<Key> data_keys() {
   return {
-      row<&Config::data, &Data::source>("data.source", {.choices = {"file"}}, "where samples come from",
+      row<&Config::data, &Data::source>("data.source", {.choices = {"file", "generated"}},
+                                        "token files, or sets of points in the plane whose truth is known",
                                         {.other_names = {"type"}}),
-      row<&Config::data, &Data::path>("data.path", {.may_be_empty = true},
-                                      "file, list of files or glob, relative to the working directory",
-                                      {.effect = input, .other_names = {"dataset", "file", "files", "train_path"}}),
+      row<&Config::data, &Data::path>(
+          "data.path", {.may_be_empty = true}, "file, list of files or glob, relative to the working directory",
+          {.effect = input, .applies_if = is_file, .other_names = {"dataset", "file", "files", "train_path"}}),
       row<&Config::data, &Data::format>("data.format", {.choices = {"auto", "text", "llmc", "uint16"}},
                                         "text, llm.c's token files, or raw little-endian 16-bit tokens; auto = by name "
-                                        "and first bytes"),
-      row<&Config::data, &Data::tokenizer>("data.tokenizer", {.choices = {"byte", "gpt2"}}, "how text becomes tokens"),
+                                        "and first bytes",
+                                        {.applies_if = is_file}),
+      row<&Config::data, &Data::tokenizer>("data.tokenizer", {.choices = {"byte", "gpt2"}}, "how text becomes tokens",
+                                           {.applies_if = is_file}),
       row<&Config::data, &Data::tokenizer_dir>("data.tokenizer_dir", {.may_be_empty = true},
                                                "folder of encoder.json and vocab.bpe",
                                                {.effect = input, .applies_if = is_gpt2}),
-      row<&Config::data, &Data::validation_path>("data.validation_path", {.may_be_empty = true},
-                                                 "held-out file; empty = the end of data.path",
-                                                 {.effect = input, .other_names = {"val_path", "valid_path"}}),
+      row<&Config::data, &Data::validation_path>(
+          "data.validation_path", {.may_be_empty = true}, "held-out file; empty = the end of data.path",
+          {.effect = input, .applies_if = is_file, .other_names = {"val_path", "valid_path"}}),
       row<&Config::data, &Data::validation_fraction>(
           "data.validation_fraction", {.range = fraction}, "the last part of data.path, held out",
           {.applies_if = is_split, .other_names = {"val_fraction", "val_split"}}),
+      row<&Config::data, &Data::set>("data.set", {.choices = {"eight_gaussians", "grid25", "two_moons"}},
+                                     "modes on a circle, a 5 x 5 grid of them, or two half circles",
+                                     {.applies_if = is_generated}),
+      row<&Config::data, &Data::other_set>("data.other_set",
+                                           {.choices = {"none", "eight_gaussians", "grid25", "two_moons"}},
+                                           "a second set, for recipes that compare two", {.applies_if = is_generated}),
+      row<&Config::data, &Data::points>(
+          "data.points", {.range = {0, far_away}}, "points in a set; 0 = every sample is a new one",
+          {.unit = "points", .applies_if = is_generated, .other_names = {"num_points", "n"}}),
   };
 }
 
@@ -179,12 +218,13 @@ template <auto member> GroupKey group_key(std::string_view name, Rule rule, Grou
   using T = typename member_value<decltype(member)>::type;
   rest.name = name;
   rest.rule = std::move(rule);
-  if constexpr (std::is_same_v<T, std::optional<double>>) {
-    rest.rule.type = Type::real;
+  if constexpr (is_optional<T>) {
+    using Inner = typename T::value_type;
+    rest.rule.type = type_of<Inner>();
     rest.get = [](const OptimizerGroup& g) -> std::optional<Value> {
       return (g.*member).has_value() ? std::optional<Value>(*(g.*member)) : std::nullopt;
     };
-    rest.set = [](OptimizerGroup& g, Value v) { g.*member = std::get<double>(v); };
+    rest.set = [](OptimizerGroup& g, Value v) { g.*member = std::get<Inner>(std::move(v)); };
   } else {
     rest.rule.type = type_of<T>();
     rest.get = [](const OptimizerGroup& g) -> std::optional<Value> { return g.*member; };
@@ -216,6 +256,11 @@ std::span<const GroupKey> group_keys() {
       group_key<&OptimizerGroup::lr_factor>("lr_factor", {.range = not_negative}, {.doc = "of optimizer.lr"}),
       group_key<&OptimizerGroup::weight_decay>("weight_decay", {.range = not_negative},
                                                {.doc = "in place of optimizer.weight_decay"}),
+      group_key<&OptimizerGroup::name>("name", {.choices = {"sgd", "adam", "adamw"}},
+                                       {.doc = "in place of optimizer.name"}),
+      group_key<&OptimizerGroup::beta1>("beta1", {.range = fraction}, {.doc = "in place of optimizer.beta1"}),
+      group_key<&OptimizerGroup::beta2>("beta2", {.range = fraction}, {.doc = "in place of optimizer.beta2"}),
+      group_key<&OptimizerGroup::frozen>("frozen", {}, {.doc = "not trained: no gradient, no optimizer state"}),
   };
   return table;
 }
@@ -302,7 +347,7 @@ std::string expectation(const Rule& rule) {
       if (rule.is_regex) return "a regular expression (ECMAScript)";
       return rule.choices.empty() ? "a string" : fmt::format("one of: {}", fmt::join(rule.choices, ", "));
     case Type::strings: return "a path, a glob or a list of them";
-    case Type::groups: return "a list of sections {match, lr_factor, weight_decay}";
+    case Type::groups: return "a list of sections {match, lr_factor, weight_decay, name, beta1, beta2, frozen}";
   }
   return "";
 }

@@ -42,7 +42,8 @@ struct Region {
 };
 
 // What a persistent tensor is for; decides its file in a checkpoint and its category in the plan.
-enum class StateRole { weight, optimizer };
+enum class StateRole { weight, optimizer, average };
+const char* name(StateRole role);  // "weight", ...: as print() writes it
 
 // A tensor that outlives a program run: weights, optimizer moments. Its name is its name on disk.
 struct State {

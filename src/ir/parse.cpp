@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // parse: reads what print() writes. Types are inferred again and compared with the text, so a wrong text is an error.
+#include <algorithm>
 #include <cctype>
 #include <charconv>
 #include <map>
@@ -48,10 +49,12 @@ class Parser {
   };
 
   void state(Graph& graph) {
-    const std::string role = word();
-    if (role != "weight" && role != "optimizer") fail_at(word_at_, "state role `" + role + "`", "weight or optimizer");
+    const std::string word = this->word();
+    constexpr StateRole roles[] = {StateRole::weight, StateRole::optimizer, StateRole::average};
+    const auto* const role = std::ranges::find_if(roles, [&](StateRole r) { return word == name(r); });
+    if (role == std::end(roles)) fail_at(word_at_, "state role `" + word + "`", "weight, optimizer or average");
     const Type t = type();
-    graph.add_state({string_literal(), t, role == "weight" ? StateRole::weight : StateRole::optimizer});
+    graph.add_state({string_literal(), t, *role});
     end_of_line();
   }
 

@@ -8,8 +8,6 @@ namespace {
 
 const char* keyword(RegionKind kind) { return kind == RegionKind::step ? "step" : "for grain"; }
 
-const char* keyword(StateRole role) { return role == StateRole::weight ? "weight" : "optimizer"; }
-
 std::string print_node(const Graph& graph, const Node& node) {
   std::vector<std::string> outs, ins;
   for (const ValueId v : node.outputs) outs.push_back(fmt::format("%{} {}", v, str(graph.type(v))));
@@ -28,10 +26,19 @@ std::string print_node(const Graph& graph, const Node& node) {
 
 }  // namespace
 
+const char* name(StateRole role) {
+  switch (role) {
+    case StateRole::weight: return "weight";
+    case StateRole::optimizer: return "optimizer";
+    case StateRole::average: return "average";
+  }
+  return "weight";
+}
+
 std::string print(const Graph& graph) {
   std::string out = "program " + graph.name() + "\n";
   for (const State& state : graph.states()) {
-    out += fmt::format("state {} {} {}\n", keyword(state.role), str(state.type), str(AttrValue(state.name)));
+    out += fmt::format("state {} {} {}\n", name(state.role), str(state.type), str(AttrValue(state.name)));
   }
   for (const Region& region : graph.regions()) {
     out += std::string(keyword(region.kind)) + "\n";

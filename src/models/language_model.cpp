@@ -127,8 +127,8 @@ std::unique_ptr<Recipe> language_model(const config::Config& config) {
     const Tensor loss_BT = cross_entropy(gpt.logits(gpt.features(batch["tokens"])), batch["targets"]);
     return {{.sum = sum(loss_BT * batch["mask"]), .weight = batch.count("mask")}};
   };
-  recipe->phases = {{.name = "train", .updates = &recipe->last_network(), .loss = loss}};
-  recipe->evaluators = {{.name = "validation", .loss = loss}};
+  recipe->phases = {{.name = "train", .updates = {"gpt"}, .loss = loss, .averaged = true}};
+  recipe->evaluators = {{.name = "validation", .loss = loss, .unit = "nats"}};
 
   // The logits of one position: `select` is 1 there and 0 elsewhere, so the head runs on a single row.
   recipe->sampler = {.inputs = {{"tokens", DType::i32, {T}}, {"select", DType::f32, {1, T}}},

@@ -11,6 +11,8 @@ namespace {
 std::vector<Entry>& list() {
   static std::vector<Entry> entries{
       {"language_model", "next-token prediction with a decoder-only transformer (GPT-2)", language_model},
+      {"wasserstein", "the Wasserstein-1 distance of two sets of points, by a critic", wasserstein},
+      {"wgan_gp", "a generator of points against a critic with a gradient penalty (WGAN-GP)", wgan_gp},
   };
   return entries;
 }

@@ -10,6 +10,8 @@
 namespace ringmaster::models {
 
 std::unique_ptr<Recipe> language_model(const config::Config& config);
+std::unique_ptr<Recipe> wasserstein(const config::Config& config);
+std::unique_ptr<Recipe> wgan_gp(const config::Config& config);
 
 struct Entry {
   const char* name;  // value of model.recipe

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <regex>
+#include <set>
 
 #include "core/error.h"
 #include "nn/optimizer.h"
@@ -11,34 +12,46 @@
 namespace ringmaster::models {
 namespace {
 
-nn::OptimizerOptions optimizer_options(const config::Config& config) {
-  const auto& o = config.optimizer;
-  const auto kind = o.name == "sgd"    ? nn::OptimizerKind::sgd
-                    : o.name == "adam" ? nn::OptimizerKind::adam
-                                       : nn::OptimizerKind::adamw;
-  return {.kind = kind,
-          .beta1 = o.beta1,
-          .beta2 = o.beta2,
-          .eps = o.eps,
-          .momentum = o.momentum,
-          .nesterov = o.nesterov,
-          .max_norm = config.training.max_norm};
+nn::OptimizerKind kind_of(const std::string& name) {
+  if (name == "sgd") return nn::OptimizerKind::sgd;
+  return name == "adam" ? nn::OptimizerKind::adam : nn::OptimizerKind::adamw;
 }
 
-// Weight decay is for tensors of 2 or more dims unless a group says otherwise; the first group that matches wins.
-std::vector<nn::Tuned> tune(const nn::Network& network, const config::Optimizer& optimizer) {
+// The first group that matches wins; one without a match is the optimizer itself.
+config::OptimizerGroup group_of(const std::string& parameter, const config::Optimizer& optimizer) {
+  for (const config::OptimizerGroup& group : optimizer.groups)
+    if (std::regex_search(parameter, std::regex(group.match))) return group;
+  return {};
+}
+
+// Weight decay is for tensors of 2 or more dims unless a group says otherwise.
+std::vector<nn::Tuned> tune(const Recipe& recipe, const Phase& phase, const config::Config& config) {
+  const config::Optimizer& o = config.optimizer;
   std::vector<nn::Tuned> tuned;
-  for (const nn::Parameter& p : network.parameters()) {
-    nn::Tuned t{.parameter = &p, .weight_decay = p.shape.rank() >= 2 ? optimizer.weight_decay : 0.0};
-    for (const config::OptimizerGroup& group : optimizer.groups) {
-      if (!std::regex_search(p.name, std::regex(group.match))) continue;
-      t.lr_factor = group.lr_factor;
-      t.weight_decay = group.weight_decay.value_or(t.weight_decay);
-      break;
+  for (const std::string& name : phase.updates) {
+    for (const nn::Parameter& p : recipe.network(name).parameters()) {
+      const config::OptimizerGroup group = group_of(p.name, o);
+      if (group.frozen) continue;
+      tuned.push_back({.parameter = &p,
+                       .options = {.kind = kind_of(group.name.value_or(o.name)),
+                                   .beta1 = group.beta1.value_or(o.beta1),
+                                   .beta2 = group.beta2.value_or(o.beta2),
+                                   .eps = o.eps,
+                                   .momentum = o.momentum,
+                                   .nesterov = o.nesterov},
+                       .lr_factor = group.lr_factor,
+                       .weight_decay = group.weight_decay.value_or(p.shape.rank() >= 2 ? o.weight_decay : 0.0),
+                       .weight_limit = phase.weight_limit,
+                       .average_decay = phase.averaged ? config.ema.decay : 0.0});
     }
-    tuned.push_back(t);
   }
-  return tuned;
+  if (!tuned.empty()) return tuned;
+  throw Error({.kind = ErrorKind::config,
+               .message = fmt::format("`optimizer.groups` freezes all that the phase {} trains", phase.name),
+               .key = "optimizer.groups",
+               .found = fmt::format("no parameter of {}", fmt::join(phase.updates, ", ")),
+               .expected = "at least one that is not frozen",
+               .cure = "narrow the `match` of the group with `frozen: true`"});
 }
 
 ir::Graph program(const std::string& name, const Recipe& recipe) {
@@ -53,6 +66,10 @@ struct GatheredTerm {
   Tensor sums;  // f32[num_grains]
   Term term;
 };
+
+bool keeps_averages(const Recipe& recipe) {
+  return std::any_of(recipe.phases.begin(), recipe.phases.end(), [](const Phase& phase) { return phase.averaged; });
+}
 
 // The forward pass of one grain; its loss terms leave it one number a grain.
 std::vector<GatheredTerm> grain_region(ir::Builder& b, const Recipe& recipe, const Loss& loss,
@@ -73,9 +90,30 @@ std::vector<GatheredTerm> grain_region(ir::Builder& b, const Recipe& recipe, con
 Tensor Batch::operator[](const std::string& name) const {
   const auto it = std::find_if(inputs_.begin(), inputs_.end(), [&](const InputSpec& s) { return s.name == name; });
   CHECK(it != inputs_.end(), "the recipe declares no batch tensor {}", name);
+  return ops::input(builder_, name, {it->dtype, batched(it->sample)});
+}
+
+Shape Batch::batched(const Shape& sample) const {
   Shape shape{size_};
-  for (const int64_t d : it->sample.dims()) shape.push_back(d);
-  return ops::input(builder_, name, {it->dtype, shape});
+  for (const int64_t d : sample.dims()) shape.push_back(d);
+  return shape;
+}
+
+Tensor Batch::normal(const std::string& name, const Shape& sample) const {
+  return ops::normal(builder_, batched(sample), "batch." + name);
+}
+
+Tensor Batch::uniform(const std::string& name, const Shape& sample) const {
+  return ops::uniform(builder_, batched(sample), "batch." + name);
+}
+
+Term mean_term(Tensor x_B, double coefficient) { return {ops::sum(x_B), Weight{}, coefficient}; }
+
+const nn::Network& Recipe::network(const std::string& network_name) const {
+  for (const nn::Network& network : networks_)
+    if (network.name() == network_name) return network;
+  CHECK(false, "the recipe {} has no network {}", name_, network_name);
+  return networks_.front();
 }
 
 int64_t Recipe::num_parameters() const {
@@ -85,18 +123,29 @@ int64_t Recipe::num_parameters() const {
 }
 
 std::vector<ir::State> all_states(const Recipe& recipe, const config::Config& config) {
+  if (config.ema.decay > 0 && !keeps_averages(recipe)) {
+    throw Error({.kind = ErrorKind::config,
+                 .message = fmt::format("`ema.decay` is given, but the recipe {} keeps no average", recipe.name()),
+                 .key = "ema.decay",
+                 .found = fmt::format("{}", config.ema.decay),
+                 .expected = "0",
+                 .cure = "remove `ema.decay`"});
+  }
   std::vector<ir::State> states = program("states", recipe).states();
-  for (const Phase& phase : recipe.phases)
-    for (const nn::Parameter& p : phase.updates->parameters())
-      for (const ir::State& s : nn::optimizer_states(p, optimizer_options(config))) states.push_back(s);
+  std::set<std::string> known;
+  for (const ir::StateRole role : {ir::StateRole::optimizer, ir::StateRole::average})
+    for (const Phase& phase : recipe.phases)
+      for (const nn::Tuned& tuned : tune(recipe, phase, config))
+        for (const ir::State& s : nn::update_states(tuned))
+          if (s.role == role && known.insert(s.name).second) states.push_back(s);
   return states;
 }
 
 ir::Graph trace_phase(const Recipe& recipe, const Phase& phase, const config::Config& config) {
   ir::Graph graph = program(phase.name, recipe);
-  const nn::OptimizerOptions options = optimizer_options(config);
-  for (const nn::Parameter& p : phase.updates->parameters())
-    for (const ir::State& s : nn::optimizer_states(p, options)) graph.add_state(s);
+  const std::vector<nn::Tuned> tuned = tune(recipe, phase, config);
+  for (const nn::Tuned& t : tuned)
+    for (const ir::State& s : nn::update_states(t)) graph.add_state(s);
   ir::Builder b(graph);
   b.set_training(true);
   const std::vector<GatheredTerm> terms = grain_region(b, recipe, phase.loss, config);
@@ -109,7 +158,7 @@ ir::Graph trace_phase(const Recipe& recipe, const Phase& phase, const config::Co
     loss = loss.valid() ? ops::add(loss, part) : part;
   }
   ops::output(loss, "loss");
-  nn::update(b, tune(*phase.updates, config.optimizer), loss, options);
+  nn::update(b, tuned, loss, config.training.max_norm);
   return graph;
 }
 
@@ -128,6 +177,10 @@ ir::Graph trace_sampler(const Recipe& recipe, const config::Config&) {
   ir::Graph graph = program("sampler", recipe);
   ir::Builder b(graph);
   b.enter_region(graph.add_region(ir::RegionKind::step));
+  if (recipe.rows.rows) {
+    ops::output(recipe.rows.rows(Batch(b, recipe.inputs, recipe.rows.batch)), "rows");
+    return graph;
+  }
   ops::output(recipe.sampler.logits(Batch(b, recipe.sampler.inputs, 1)), "logits");
   return graph;
 }

@@ -20,6 +20,20 @@ Tensor Linear::operator()(Tensor x) const {
   return ops::linear(x, weight_->read(b), bias_ == nullptr ? Tensor() : bias_->read(b));
 }
 
+// He et al. 2015: relu halves the variance, so that of the weights is twice 1 / fan_in.
+Mlp::Mlp(const Scope& scope, const Options& o) {
+  for (int64_t i = 0; i <= o.layers; ++i) {
+    const int64_t in = i == 0 ? o.in : o.width, out = i == o.layers ? o.out : o.width;
+    const double std = std::sqrt((i == o.layers ? 1.0 : 2.0) / static_cast<double>(in));
+    layers_.emplace_back(scope / i, in, out, Linear::Options{.weight = Init::normal(std)});
+  }
+}
+
+Tensor Mlp::operator()(Tensor x) const {
+  for (size_t i = 0; i < layers_.size(); ++i) x = i == 0 ? layers_[i](x) : layers_[i](ops::relu(x));
+  return x;
+}
+
 LayerNorm::LayerNorm(const Scope& scope, int64_t width)
     : path_(scope.path()),
       gain_(scope.parameter("weight", {width}, Init::ones())),

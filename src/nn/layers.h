@@ -22,6 +22,19 @@ class Linear {
   const Parameter* bias_ = nullptr;
 };
 
+// Linear layers with relu between them: in, width x layers, out.     x_BI -> [B, out]
+class Mlp {
+ public:
+  struct Options {
+    int64_t in = 0, width = 0, layers = 1, out = 0;  // `layers` hidden ones
+  };
+  Mlp(const Scope& scope, const Options& options);
+  Tensor operator()(Tensor x) const;
+
+ private:
+  std::vector<Linear> layers_;
+};
+
 // Ba et al. 2016, over the last dim
 class LayerNorm {
  public:

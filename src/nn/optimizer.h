@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // optimizer: sgd, adam and adamw as graph builders. An update reads gradients, clips by the global norm, decides once whether
 // the phase is committed, and writes every state behind that decision: a step that is not committed leaves all bits alone.
+// Every parameter may have an update rule of its own.
 #pragma once
 #include <string>
 #include <vector>
@@ -16,21 +17,25 @@ struct OptimizerOptions {
   double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;
   double momentum = 0.0;  // sgd
   bool nesterov = false;  // sgd
-  double max_norm = 0.0;  // 0: no clipping
 };
 
-// One parameter with what its group says.
+// A parameter that is trained, and how.
 struct Tuned {
   const Parameter* parameter = nullptr;
+  OptimizerOptions options = {};
   double lr_factor = 1.0;
   double weight_decay = 0.0;
+  double weight_limit = 0.0;   // > 0: the weight is clamped to [-limit, limit]
+  double average_decay = 0.0;  // > 0: an exponential moving average of the weight is kept
 };
 
-// The states that the optimizer keeps beside one parameter, e.g. "<name>.first_moment" and "<name>.second_moment".
-std::vector<ir::State> optimizer_states(const Parameter& parameter, const OptimizerOptions& options);
+// The states kept beside one parameter, e.g. "<name>.first_moment" and "<name>.second_moment", and average_name(<name>).
+std::vector<ir::State> update_states(const Tuned& tuned);
+std::string average_name(const std::string& parameter);
 
 // Appends to the builder's (step) region. Reads scalars "lr" and "step" (1-based count of this update); `loss` is the phase's
-// reported loss. Outputs "grad_norm" (before clipping) and "commit" (0: not finite, nothing was written).
-void update(ir::Builder& builder, const std::vector<Tuned>& parameters, Tensor loss, const OptimizerOptions& options);
+// reported loss; the global gradient norm is clipped to max_norm (0: never). Outputs "grad_norm" (before clipping) and "commit"
+// (0: not finite, nothing was written).
+void update(ir::Builder& builder, const std::vector<Tuned>& parameters, Tensor loss, double max_norm);
 
 }  // namespace ringmaster::nn

@@ -5,9 +5,9 @@
 //   m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2,  w = w - lr / (1 - b1^t) m / (sqrt(v) / sqrt(1 - b2^t) + eps)
 //   in  weight, first (m), second (v), gradient: f32, one shape; lr f32[], step f32[] or i32[] (t, 1 at the first update),
 //       clip f32[], commit i32[]     out weight, first, second, over the old ones where those die
+//   limit > 0: the new weight is clamped to [-limit, limit] (Arjovsky et al. 2017, arXiv:1701.07875, algorithm 1)
 //   commit 0: the outputs are the inputs, bit for bit.   numerics: f32; the scalars of t in f64.
 //   errors: config if shapes or dtypes differ.
-#include "backend/cpu/lanes.h"
 #include "ops/defs.h"
 #include "ops/ops.h"
 #include "ops/optimizer.h"
@@ -26,7 +26,8 @@ const ir::AttrSpec attrs[] = {{"beta1", 0.9},
                               {"eps", 1e-8},
                               {"weight_decay", 0.0},
                               {"decoupled", true, false, "adamw; false: decay joins the gradient"},
-                              {"lr_factor", 1.0, false, "multiplies lr"}};
+                              {"lr_factor", 1.0, false, "multiplies lr"},
+                              limit_attr};
 const char* const names[] = {"weight", "first", "second", "gradient", "lr", "step", "clip", "commit"};
 
 std::vector<ir::Type> infer(const OpView& v) { return infer_update(v, 3, names); }
@@ -46,6 +47,7 @@ void reference(const OpView& v, std::span<const ir::RefTensor> in, std::span<ir:
       u = b2 * u + (1.0 - b2) * g * g;
       const double corrected = m / (1.0 - std::pow(b1, s.step));
       w -= lr * corrected / (std::sqrt(u / (1.0 - std::pow(b2, s.step))) + v.attrs.number("eps"));
+      if (const double limit = v.attrs.number("limit"); limit > 0) w = std::clamp(w, -limit, limit);
     }
     out[0].data[i] = w;
     out[1].data[i] = m;
@@ -55,11 +57,11 @@ void reference(const OpView& v, std::span<const ir::RefTensor> in, std::span<ir:
 
 // What one update multiplies by; the same for every element.
 struct Factors {
-  Lanes clip, keep_weight, decay, b1, rest1, b2, rest2, root_correction, eps, rate;
+  Lanes clip, keep_weight, decay, b1, rest1, b2, rest2, root_correction, eps, rate, limit;
 };
 
 struct Options {
-  double b1, b2, eps, decay, lr_factor;
+  double b1, b2, eps, decay, lr_factor, limit;
   bool decoupled;
 };
 
@@ -75,7 +77,8 @@ Factors factors(const Options& o, const UpdateScalars& s) {
           .rest2 = f(1.0 - o.b2),
           .root_correction = f(std::sqrt(1.0 - std::pow(o.b2, s.step))),
           .eps = f(o.eps),
-          .rate = f(lr / (1.0 - std::pow(o.b1, s.step)))};
+          .rate = f(lr / (1.0 - std::pow(o.b1, s.step))),
+          .limit = f(o.limit)};
 }
 
 void update(const ir::KernelArgs& a, const Factors& f, int64_t begin, int64_t count) {
@@ -88,7 +91,7 @@ void update(const ir::KernelArgs& a, const Factors& f, int64_t begin, int64_t co
     const Lanes m = fma(f.b1, backend::load(m_in + i, n), f.rest1 * g);
     const Lanes v = fma(f.b2, backend::load(v_in + i, n), f.rest2 * g * g);
     const Lanes denominator = sqrt(v) / f.root_correction + f.eps;
-    backend::store(w_out + i, w * f.keep_weight - f.rate * (m / denominator), n);
+    backend::store(w_out + i, clamp(w * f.keep_weight - f.rate * (m / denominator), f.limit), n);
     backend::store(m_out + i, m, n);
     backend::store(v_out + i, v, n);
   });
@@ -100,6 +103,7 @@ std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
                         .eps = v.attrs.number("eps"),
                         .decay = v.attrs.number("weight_decay"),
                         .lr_factor = v.attrs.number("lr_factor"),
+                        .limit = limit_of(v.attrs),
                         .decoupled = v.attrs.flag("decoupled")};
   const int64_t n = v.in[0].shape.elements();
   return ir::make_kernel([=, step = v.in[5].dtype](const ir::KernelArgs& a) {
@@ -117,7 +121,8 @@ std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
 
 std::vector<ir::Sample> samples() {
   return update_samples(
-      3, 2, {{}, {{"weight_decay", 0.1}}, {{"weight_decay", 0.1}, {"decoupled", false}, {"lr_factor", 0.5}}});
+      3, 2,
+      {{}, {{"weight_decay", 0.1}, {"limit", 0.5}}, {{"weight_decay", 0.1}, {"decoupled", false}, {"lr_factor", 0.5}}});
 }
 
 }  // namespace
@@ -142,7 +147,8 @@ Adam adam(Tensor weight, Tensor gradient, Tensor first, Tensor second, Tensor lr
                                           {"eps", o.eps},
                                           {"weight_decay", o.weight_decay},
                                           {"decoupled", o.decoupled},
-                                          {"lr_factor", o.lr_factor}});
+                                          {"lr_factor", o.lr_factor},
+                                          {"limit", o.limit}});
   return {out[0], out[1], out[2]};
 }
 

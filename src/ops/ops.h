@@ -96,6 +96,7 @@ struct AdamOptions {
   double weight_decay = 0.0;
   bool decoupled = true;  // adamw; false: adam with L2
   double lr_factor = 1.0;
+  double limit = 0.0;  // > 0: weights are clamped to [-limit, limit]
 };
 struct Adam {
   Tensor weight, first, second;
@@ -105,6 +106,7 @@ Adam adam(Tensor weight, Tensor gradient, Tensor first, Tensor second, Tensor lr
 struct SgdOptions {
   double momentum = 0.0, weight_decay = 0.0, lr_factor = 1.0;
   bool nesterov = false;
+  double limit = 0.0;
 };
 struct Sgd {
   Tensor weight, velocity;

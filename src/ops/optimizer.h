@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // optimizer: what the optimizer ops share: their runtime scalars (lr, step, clip, commit) behind `tensors` tensors of one shape.
 #pragma once
+#include <algorithm>
+#include <limits>
+
+#include "backend/cpu/lanes.h"
 #include "core/error.h"
 #include "ops/element.h"
 #include "ops/samples.h"
@@ -26,6 +30,18 @@ inline std::vector<ir::Type> infer_update(const ir::OpView& v, size_t states, co
   require(clip, v.in[clip] == f32({}), "f32[]");
   require(commit, v.in[commit] == i32({}), "i32[]");
   return std::vector<ir::Type>(states, weight);
+}
+
+// What the new weight is clamped to: infinity unless the attribute is positive.
+inline const ir::AttrSpec limit_attr{"limit", 0.0, false, "> 0: largest magnitude of a weight"};
+inline double limit_of(const ir::Attrs& attrs) {
+  const double limit = attrs.number("limit");
+  return limit > 0.0 ? limit : std::numeric_limits<double>::infinity();
+}
+
+// A NaN stays one: both pass on their second operand.
+inline backend::Lanes clamp(backend::Lanes x, backend::Lanes limit) {
+  return min(limit, max(backend::Lanes(0.0F) - limit, x));
 }
 
 struct UpdateScalars {

@@ -4,8 +4,8 @@
 //   w = w - lr (nesterov: g + momentum velocity, else velocity)
 //   in  weight, velocity, gradient: f32, one shape; lr f32[], step f32[] or i32[] (t), clip f32[], commit i32[]
 //   out weight, velocity, over the old ones where those die     commit 0: the outputs are the inputs, bit for bit
+//   limit > 0: the new weight is clamped to [-limit, limit]
 //   numerics: f32.   errors: config if shapes or dtypes differ.
-#include "backend/cpu/lanes.h"
 #include "ops/defs.h"
 #include "ops/ops.h"
 #include "ops/optimizer.h"
@@ -17,8 +17,11 @@ using backend::for_lanes;
 using backend::Lanes;
 using ir::OpView;
 
-const ir::AttrSpec attrs[] = {
-    {"momentum", 0.0}, {"weight_decay", 0.0}, {"lr_factor", 1.0, false, "multiplies lr"}, {"nesterov", false}};
+const ir::AttrSpec attrs[] = {{"momentum", 0.0},
+                              {"weight_decay", 0.0},
+                              {"lr_factor", 1.0, false, "multiplies lr"},
+                              {"nesterov", false},
+                              limit_attr};
 const char* const names[] = {"weight", "velocity", "gradient", "lr", "step", "clip", "commit"};
 
 std::vector<ir::Type> infer(const OpView& v) { return infer_update(v, 2, names); }
@@ -33,6 +36,7 @@ void reference(const OpView& v, std::span<const ir::RefTensor> in, std::span<ir:
       const double g = s.clip * in[2].data[i] + v.attrs.number("weight_decay") * w;
       velocity = s.step <= 1.0 ? g : momentum * velocity + g;
       w -= lr * (v.attrs.flag("nesterov") ? g + momentum * velocity : velocity);
+      if (const double limit = v.attrs.number("limit"); limit > 0) w = std::clamp(w, -limit, limit);
     }
     out[0].data[i] = w;
     out[1].data[i] = velocity;
@@ -40,7 +44,7 @@ void reference(const OpView& v, std::span<const ir::RefTensor> in, std::span<ir:
 }
 
 struct Factors {
-  Lanes clip, decay, carry, ahead_g, ahead_velocity, lr;
+  Lanes clip, decay, carry, ahead_g, ahead_velocity, lr, limit;
 };
 
 void update(const ir::KernelArgs& a, const Factors& f, int64_t begin, int64_t count) {
@@ -51,14 +55,14 @@ void update(const ir::KernelArgs& a, const Factors& f, int64_t begin, int64_t co
     const Lanes w = backend::load(w_in + i, n);
     const Lanes g = fma(f.decay, w, f.clip * backend::load(gradient + i, n));
     const Lanes velocity = fma(f.carry, backend::load(velocity_in + i, n), g);
-    backend::store(w_out + i, w - f.lr * fma(f.ahead_velocity, velocity, f.ahead_g * g), n);
+    backend::store(w_out + i, clamp(w - f.lr * fma(f.ahead_velocity, velocity, f.ahead_g * g), f.limit), n);
     backend::store(velocity_out + i, velocity, n);
   });
 }
 
 std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
   const double momentum = v.attrs.number("momentum"), decay = v.attrs.number("weight_decay"),
-               factor = v.attrs.number("lr_factor");
+               factor = v.attrs.number("lr_factor"), limit = limit_of(v.attrs);
   const bool nesterov = v.attrs.flag("nesterov");
   const int64_t n = v.in[0].shape.elements();
   return ir::make_kernel([=, step = v.in[4].dtype](const ir::KernelArgs& a) {
@@ -69,7 +73,8 @@ std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
                           .carry = f(s.step <= 1.0 ? 0.0 : momentum),
                           .ahead_g = f(nesterov ? 1.0 : 0.0),
                           .ahead_velocity = f(nesterov ? momentum : 1.0),
-                          .lr = f(s.lr * factor)};
+                          .lr = f(s.lr * factor),
+                          .limit = f(limit)};
     for_blocks(n, threads, [&](int64_t begin, int64_t count) {
       if (s.commit) {
         update(a, factors, begin, count);
@@ -81,9 +86,10 @@ std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
 }
 
 std::vector<ir::Sample> samples() {
-  return update_samples(
-      2, 0,
-      {{}, {{"momentum", 0.9}}, {{"momentum", 0.9}, {"weight_decay", 0.1}, {"nesterov", true}, {"lr_factor", 0.5}}});
+  return update_samples(2, 0,
+                        {{},
+                         {{"momentum", 0.9}, {"limit", 0.5}},
+                         {{"momentum", 0.9}, {"weight_decay", 0.1}, {"nesterov", true}, {"lr_factor", 0.5}}});
 }
 
 }  // namespace
@@ -106,7 +112,8 @@ Sgd sgd(Tensor weight, Tensor gradient, Tensor velocity, Tensor lr, Tensor step,
                                          {{"momentum", o.momentum},
                                           {"weight_decay", o.weight_decay},
                                           {"lr_factor", o.lr_factor},
-                                          {"nesterov", o.nesterov}});
+                                          {"nesterov", o.nesterov},
+                                          {"limit", o.limit}});
   return {out[0], out[1]};
 }
 

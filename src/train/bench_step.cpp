@@ -18,21 +18,29 @@ BenchStep::BenchStep(const config::Resolved& resolved, comm::Communicator& comm,
       .profile = true};
   session_ = std::make_unique<Session>(config_, comm, options);
   session_->initialise(config_.training.seed);
-  for (size_t i = 0; i < session_->recipe().phases.size(); ++i) phases_.emplace_back(*session_, wire_, i);
+  phases_ = phase_runs(*session_, wire_);
+  if (config_.data.source != "file") samples_ = data::open(config_).training;
   for (int64_t i = 0; i < warmup; ++i) step();
   for (const PhaseRun& phase : phases_) phase.program().reset_profile();
 }
 
-// Random ids instead of data; the rest is what the loop does, the exchange of the counts included.
+// Random ids instead of files; the rest is what the loop does, the exchange of the counts included.
 void BenchStep::step() {
   for (PhaseRun& phase : phases_) {
-    feed_random(phase.program());
-    phase.agree(false);
-    phase.run({.seed = config_.training.seed,
-               .step = step_,
-               .first_sample = step_ * config_.training.global_batch_size,
-               .grain_size = config_.training.grain_size,
-               .lr = config_.optimizer.lr});
+    for (int64_t repeat = 0; repeat < phase.phase().repeats; ++repeat) {
+      const int64_t first = phase.first_sample(step_ * samples_per_step(phases_), repeat);
+      if (samples_)
+        feed_samples(phase.program(), *samples_, first, config_.training.grain_size);
+      else
+        feed_random(phase.program());
+      phase.agree(false);
+      phase.run({.seed = config_.training.seed,
+                 .step = step_,
+                 .repeat = repeat,
+                 .first_sample = first,
+                 .grain_size = config_.training.grain_size,
+                 .lr = config_.optimizer.lr});
+    }
   }
   ++step_;
 }
@@ -67,7 +75,9 @@ std::vector<double> BenchStep::run(int64_t steps) {
   return seconds;
 }
 
-int64_t BenchStep::tokens_per_step() const { return config_.training.global_batch_size * config_.training.seq_len; }
+int64_t BenchStep::tokens_per_step() const {
+  return samples_per_step(phases_) * (samples_ ? samples_->tokens_per_sample() : config_.training.seq_len);
+}
 
 std::vector<InstructionRow> BenchStep::instructions() const {
   std::vector<InstructionRow> rows;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// bench_step: training steps on seeded random token ids, timed in process. No data, no files.
+// bench_step: training steps on seeded random token ids, or on generated samples, timed in process. No files.
 #pragma once
 #include "comm/comm.h"
 #include "config/load.h"
+#include "data/open.h"
 #include "train/phase_run.h"
 
 #include <memory>
@@ -40,6 +41,7 @@ class BenchStep {
   Wire wire_;
   std::unique_ptr<Session> session_;
   std::vector<PhaseRun> phases_;
+  std::shared_ptr<const data::TrainingSamples> samples_;  // null: random ids
   int64_t step_ = 0;
   int64_t timed_steps_ = 0;
 };

@@ -2,7 +2,7 @@
 #include "train/evaluate.h"
 
 #include "data/evaluation.h"
-#include "data/source.h"
+#include "data/open.h"
 #include "train/machine.h"
 #include "train/saved.h"
 #include "train/validate.h"
@@ -19,6 +19,35 @@ nlohmann::json to_json(const Evaluation& e) {
           {"params_hash", e.params_hash}};
 }
 
+namespace {
+
+// The run's own held-out samples, or all of --data.
+std::shared_ptr<const data::ValidationSamples> held_out(const EvaluateOptions& options,
+                                                        const config::Resolved& resolved, bool is_root) {
+  const config::Config& c = resolved.config;
+  if (c.data.source != "file") {
+    if (options.data.empty()) return data::open(c).validation;
+    throw Error({.kind = ErrorKind::usage,
+                 .message = "--data names a file, but the run reads generated samples",
+                 .key = "--data",
+                 .found = options.data,
+                 .cure = "leave --data out"});
+  }
+  data::Split split;
+  if (options.data.empty()) {
+    config::require_data(resolved);
+    split = data::open_dataset(c.data).validation;
+  } else {
+    split = data::open_whole(
+        {.path = {options.data}, .format = c.data.format, .tokenizer = c.data.tokenizer, .key = "--data"});
+  }
+  auto windows = std::make_shared<data::ValidationWindows>(split, c.training.seq_len);
+  if (is_root) data::scan(split, c.model.vocab_size);
+  return windows;
+}
+
+}  // namespace
+
 Evaluation evaluate(const EvaluateOptions& options, comm::Communicator& comm) {
   Wire wire(comm);
   std::optional<checkpoint::Loaded> loaded;
@@ -29,16 +58,7 @@ Evaluation evaluate(const EvaluateOptions& options, comm::Communicator& comm) {
     loaded.emplace(checkpoint::open(locate(options.from)));
     const config::Resolved resolved = saved_config(*loaded, options.sets);
     c = resolved.config;
-    data::Split split;
-    if (options.data.empty()) {
-      config::require_data(resolved);
-      split = data::open_dataset(c.data).validation;
-    } else {
-      split = data::open_whole(
-          {.path = {options.data}, .format = c.data.format, .tokenizer = c.data.tokenizer, .key = "--data"});
-    }
-    samples = std::make_shared<data::ValidationWindows>(split, c.training.seq_len);
-    if (wire.is_root()) data::scan(split, c.model.vocab_size);
+    samples = held_out(options, resolved, wire.is_root());
     session.emplace(
         c, comm,
         SessionOptions{.programs = {.validation = true,
@@ -48,6 +68,8 @@ Evaluation evaluate(const EvaluateOptions& options, comm::Communicator& comm) {
   exec::Executor& evaluator = session->executor(session->recipe().evaluators.front().name);
   return {.step = loaded->found().step,
           .validation_loss = validation_loss(evaluator, *samples, wire, c.training.grain_size),
+          .unit = session->recipe().evaluators.front().unit,
+          .items = data::offer(c).items,
           .validation_tokens = samples->num_targets(),
           .params_hash = loaded->params_hash()};
 }

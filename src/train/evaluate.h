@@ -20,7 +20,8 @@ struct EvaluateOptions {
 
 struct Evaluation {
   int64_t step = 0;
-  double validation_loss = 0;  // nats a token
+  double validation_loss = 0;
+  std::string unit, items;  // of the loss, "nats" or none, and what it is a mean over: "tokens"
   int64_t validation_tokens = 0;
   std::string params_hash;
 };

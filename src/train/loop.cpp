@@ -27,12 +27,6 @@ bool is_due(int64_t interval, int64_t step, int64_t last) {
   return step == last || (interval > 0 && step % interval == 0);
 }
 
-std::vector<PhaseRun> phases_of(const LoopParts& parts) {
-  std::vector<PhaseRun> phases;
-  for (size_t i = 0; i < parts.session.recipe().phases.size(); ++i) phases.emplace_back(parts.session, parts.wire, i);
-  return phases;
-}
-
 }  // namespace
 
 double learning_rate(const config::Config& c, int64_t step) {
@@ -50,8 +44,10 @@ double learning_rate(const config::Config& c, int64_t step) {
 Loop::Loop(const LoopParts& parts)
     : p_(parts),
       config_(parts.resolved.config),
-      phases_(phases_of(parts)),
-      evaluator_(parts.session.executor(parts.session.recipe().evaluators.front().name)) {
+      phases_(phase_runs(parts.session, parts.wire)),
+      evaluator_(parts.session.executor(parts.session.recipe().evaluators.front().name)),
+      step_samples_(samples_per_step(phases_)) {
+  p_.progress.tokens_per_step = step_samples_ * p_.data.training->tokens_per_sample();
   comm::RingShape who = ring_of(parts.wire.comm());
   for (who.rank = 0; who.rank < who.size; ++who.rank)
     for (const PhaseRun& phase : phases_) step_wire_bytes_ += phase.sent(who).bytes;
@@ -73,22 +69,23 @@ End Loop::run() {
   return {"done", 0};
 }
 
-// One phase of the step under way. Only a step that has changed nothing yet may stop instead.
-Loop::Outcome Loop::run_phase(PhaseRun& phase, Clock& clock) {
+// One repeat of a phase of the step under way. Only a step that has changed nothing yet may stop instead.
+Loop::Outcome Loop::run_phase(PhaseRun& phase, int64_t repeat, Clock& clock) {
   const auto& t = config_.training;
-  const int64_t step = p_.progress.state.step, first_sample = step * t.global_batch_size;
-  const bool is_first = &phase == &phases_.front();
+  const int64_t step = p_.progress.state.step, first_sample = phase.first_sample(step * step_samples_, repeat);
+  half_done_ = &phase != &phases_.front() || repeat > 0;
   const Time start = now();
   phase_ = "data";
   feed_samples(phase.program(), *p_.data.training, first_sample, t.grain_size);
   const Time fed = now();
   phase_ = phase.name();
-  const bool stop = phase.agree(is_first && StopSignals::requested());
+  const bool stop = phase.agree(!half_done_ && StopSignals::requested());
   clock.data += seconds(start, fed);
   clock.comm += seconds(fed, now());
   if (stop) return Outcome::stop;
   phase.run({.seed = t.seed,
              .step = step,
+             .repeat = repeat,
              .first_sample = first_sample,
              .grain_size = t.grain_size,
              .lr = learning_rate(config_, step)});
@@ -108,14 +105,16 @@ Loop::Outcome Loop::step() {
   const Time start = now();
   Clock clock;
   for (PhaseRun& phase : phases_) {
-    const Outcome outcome = run_phase(phase, clock);
-    if (outcome != Outcome::committed) return outcome;
+    for (int64_t repeat = 0; repeat < phase.phase().repeats; ++repeat) {
+      const Outcome outcome = run_phase(phase, repeat, clock);
+      if (outcome != Outcome::committed) return outcome;
+    }
   }
   clock.total = seconds(start, now());
-  const int64_t batch = config_.training.global_batch_size;
-  state.epoch = state.step * batch / p_.data.training->per_epoch();
+  const int64_t per_epoch = p_.data.training->per_epoch();
+  state.epoch = per_epoch > 0 ? state.step * step_samples_ / per_epoch : 0;
   state.step += 1;
-  state.next_sample = state.step * batch;
+  state.next_sample = state.step * step_samples_;
   p_.progress.loss = phases_.front().loss();
   p_.progress.step_seconds.push_back(clock.total);
   if (p_.progress.step_seconds.size() > 2) faults_ += page_faults() - faults;
@@ -126,7 +125,7 @@ Loop::Outcome Loop::step() {
 void Loop::record_step(const Clock& clock) {
   if (p_.metrics == nullptr) return;
   const RunState& state = p_.progress.state;
-  const auto samples = static_cast<double>(config_.training.global_batch_size);
+  const auto samples = static_cast<double>(step_samples_);
   Json line;
   line["kind"] = "step";
   line["step"] = state.step;
@@ -136,7 +135,7 @@ void Loop::record_step(const Clock& clock) {
   line["lr"] = learning_rate(config_, state.step - 1);
   line["grad_norm"] = phases_.front().grad_norm();
   line["tokens"] = p_.progress.tokens_per_step;
-  line["sample_first"] = state.next_sample - config_.training.global_batch_size;
+  line["sample_first"] = state.next_sample - step_samples_;
   line["sample_end"] = state.next_sample;
   line["epoch"] = state.epoch;
   line["loss_scale"] = 1;
@@ -217,8 +216,9 @@ std::optional<double> Loop::baseline() {
   constexpr int64_t most_tokens = int64_t{64} << 20;
   if (baseline_) return *baseline_;
   baseline_.emplace();
-  const bool bytes = config_.data.tokenizer == "byte" && config_.model.vocab_size == 256;
   const data::Dataset& dataset = p_.data.dataset;
+  const bool bytes =
+      dataset.train.source != nullptr && config_.data.tokenizer == "byte" && config_.model.vocab_size == 256;
   if (bytes && dataset.train.size <= most_tokens)
     baseline_->emplace(
         data::ngram_nats(dataset.train, dataset.validation, {.order = 2, .vocab_size = config_.model.vocab_size}));

@@ -37,6 +37,8 @@ class Loop {
 
   const std::string& phase() const { return phase_; }  // load, data, train, validation, checkpoint: for failure reports
   const std::string& divergence() const { return divergence_; }
+  // Whether the step under way has already changed weights: an earlier phase, or an earlier repeat, was committed.
+  bool is_half_done() const { return half_done_; }
   const std::string& checkpoint_path() const { return checkpoint_path_; }  // the last one of this attempt; rank 0
   Curve curve() const;                                                     // rank 0
   RankNumbers numbers() const;                                             // of this rank, so far
@@ -48,7 +50,7 @@ class Loop {
     double data = 0, compute = 0, comm = 0, total = 0;
   };
   Outcome step();
-  Outcome run_phase(PhaseRun& phase, Clock& clock);
+  Outcome run_phase(PhaseRun& phase, int64_t repeat, Clock& clock);
   void record_step(const Clock& clock);
   void validate();
   void save();
@@ -58,9 +60,11 @@ class Loop {
   const config::Config& config_;
   std::vector<PhaseRun> phases_;
   exec::Executor& evaluator_;
+  int64_t step_samples_ = 0;     // that a step reads
   int64_t step_wire_bytes_ = 0;  // of all ranks
   int64_t gemm_flops_ = 0, faults_ = 0;
   int64_t saved_step_ = -1;
+  bool half_done_ = false;
   std::string phase_ = "load", divergence_, checkpoint_path_;
   std::optional<std::optional<double>> baseline_;
 };

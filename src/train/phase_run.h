@@ -14,12 +14,18 @@ namespace ringmaster::train {
 
 class PhaseRun {
  public:
-  // `index` is the phase's place in the recipe; session and wire must outlive it.
-  PhaseRun(Session& session, Wire& wire, size_t index);
+  // `index` is the phase's place in the recipe, `offset` the first sample of a step that is its; session and wire must outlive it.
+  PhaseRun(Session& session, Wire& wire, size_t index, int64_t offset);
 
+  const models::Phase& phase() const { return *phase_; }
   const std::string& name() const { return phase_->name; }
   exec::Executor& program() const { return *program_; }
-  comm::Sent sent(const comm::RingShape& who) const;  // by one rank in one run, the agreement included
+  comm::Sent sent(const comm::RingShape& who) const;  // by one rank in one step, the agreements included
+
+  // Samples that a step reads here, all ranks together; 0 of a phase that only draws.
+  int64_t samples_per_step() const;
+  // The first sample of a repeat; `step_first` is the step's.
+  int64_t first_sample(int64_t step_first, int64_t repeat) const;
 
   // Sums over the ranks what counts in the batch, and who wishes to stop. Returns whether anybody does.
   bool agree(bool stop);
@@ -27,24 +33,34 @@ class PhaseRun {
   struct At {
     uint64_t seed = 0;
     int64_t step = 0;          // 0-based
-    int64_t first_sample = 0;  // of the step
+    int64_t repeat = 0;        // of the phase within the step
+    int64_t first_sample = 0;  // of this run
     int64_t grain_size = 1;
     double lr = 0;
   };
   void run(const At& at);
 
-  // Of the last run.
-  double loss() const { return program_->output_scalar("loss"); }
-  double grad_norm() const { return program_->output_scalar("grad_norm"); }
-  bool committed() const { return program_->output_scalar("commit") != 0; }
+  // Of the last run; kept here, because the next program overwrites what this one left in the arena.
+  double loss() const { return loss_; }
+  double grad_norm() const { return grad_norm_; }
+  bool committed() const { return committed_; }
 
  private:
   const models::Phase* phase_;
   uint32_t index_;
+  int64_t offset_;
+  bool reads_samples_;
+  int64_t batch_;  // samples of a run
   exec::Executor* program_;
   Wire* wire_;
   std::vector<std::string> weights_;  // batch tensors whose entries are counted
   std::vector<int64_t> counts_;       // one a weight, then the wishes to stop
+  double loss_ = 0, grad_norm_ = 0;
+  bool committed_ = false;
 };
+
+// The phases of the session's recipe. The samples of a step are those of its phases, one behind the other.
+std::vector<PhaseRun> phase_runs(Session& session, Wire& wire);
+int64_t samples_per_step(const std::vector<PhaseRun>& phases);
 
 }  // namespace ringmaster::train

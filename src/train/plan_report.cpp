@@ -36,12 +36,12 @@ RankPlan rank_plan(const Programs& programs, const comm::RingShape& who) {
     const Compiled& program = *programs.find(phase.name);
     const auto num_scalars = static_cast<int64_t>(weight_inputs(program.graph).size()) + 1;
     const comm::Sent sent = step_sent(program.graph, num_scalars, who);
-    plan.wire_bytes_sent += sent.bytes;
-    plan.messages_sent += sent.messages;
+    plan.wire_bytes_sent += sent.bytes * phase.repeats;
+    plan.messages_sent += sent.messages * phase.repeats;
     for (const ir::Region& region : program.graph.regions()) {
       const int64_t runs = region.kind == ir::RegionKind::for_grain ? programs.deal.count : 1;
       for (const ir::NodeId id : region.nodes)
-        plan.gemm_flops += runs * program.prepared.gemm_flops[static_cast<size_t>(id)];
+        plan.gemm_flops += phase.repeats * runs * program.prepared.gemm_flops[static_cast<size_t>(id)];
     }
   }
   return plan;
@@ -94,7 +94,7 @@ const char* what_it_is(Category category) {
   switch (category) {
     case Category::weights: return "f32";
     case Category::gradients: return "f32, summed over grains";
-    case Category::optimizer: return "f32";
+    case Category::optimizer: return "f32: what the update rules and averages keep";
     case Category::activations: return "of one grain, with what lifetimes leave unused";
     case Category::workspace: return "scratch of the kernel under way";
     case Category::communication: return "buffers of collectives";

@@ -35,6 +35,17 @@ void check(const SampleOptions& o) {
   if (!(c.top_p > 0 && c.top_p <= 1)) refuse("--top-p", fmt::format("{}", c.top_p), "a number above 0 and at most 1");
 }
 
+void check_makes_text(const config::Config& c) {
+  const auto recipe = make_recipe(c);
+  if (!recipe->rows.rows) return;
+  throw Error({.kind = ErrorKind::usage,
+               .message = fmt::format("the recipe {} makes rows of numbers, not text", recipe->name()),
+               .key = "--format",
+               .found = "text",
+               .expected = "npy or png",
+               .cure = "give --format npy --out FILE.npy, or --format png --out FILE.png"});
+}
+
 }  // namespace
 
 std::vector<std::string> sample(const SampleOptions& options, comm::Communicator& comm) {
@@ -47,6 +58,7 @@ std::vector<std::string> sample(const SampleOptions& options, comm::Communicator
     const checkpoint::Loaded loaded = checkpoint::open(locate(options.from));
     c = saved_config(loaded, {}).config;
     if (!options.tokenizer_dir.empty()) c.data.tokenizer_dir = options.tokenizer_dir;
+    check_makes_text(c);
     tokenizer = data::make_tokenizer({.name = c.data.tokenizer, .folder = c.data.tokenizer_dir});
     session.emplace(
         c, comm,

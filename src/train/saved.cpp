@@ -3,6 +3,7 @@
 
 #include "checkpoint/run_folder.h"
 #include "config/show.h"
+#include "nn/optimizer.h"
 
 #include <cstring>
 
@@ -20,8 +21,22 @@ Error broken(const checkpoint::Loaded& loaded, std::string message) {
                 .cure = "use a checkpoint that this program wrote for this configuration"});
 }
 
-checkpoint::Kind kind_of(ir::StateRole role) {
-  return role == ir::StateRole::weight ? checkpoint::Kind::model : checkpoint::Kind::optimizer;
+// Where a state lies in a checkpoint. An average has the name of its parameter, so that ema.safetensors opens as a model.
+struct DiskPlace {
+  checkpoint::Kind kind;
+  std::string name;
+};
+
+DiskPlace disk_place(const ir::State& state) {
+  switch (state.role) {
+    case ir::StateRole::weight: return {checkpoint::Kind::model, state.name};
+    case ir::StateRole::average: {
+      const size_t suffix = nn::average_name("").size();
+      return {checkpoint::Kind::ema, state.name.substr(0, state.name.size() - suffix)};
+    }
+    case ir::StateRole::optimizer: break;
+  }
+  return {checkpoint::Kind::optimizer, state.name};
 }
 
 }  // namespace
@@ -95,8 +110,11 @@ config::Resolved saved_config(const checkpoint::Loaded& loaded, const std::vecto
 checkpoint::Content content(const Session& session, const config::Config& config, const RunState& state) {
   checkpoint::Content content{.step = state.step};
   for (const ir::State& tensor : session.programs().states) {
-    auto& list = kind_of(tensor.role) == checkpoint::Kind::model ? content.model : content.optimizer;
-    list.push_back({tensor.name, tensor.type.dtype, tensor.type.shape, session.state(tensor.name)});
+    const DiskPlace place = disk_place(tensor);
+    auto& list = place.kind == checkpoint::Kind::model ? content.model
+                 : place.kind == checkpoint::Kind::ema ? content.ema
+                                                       : content.optimizer;
+    list.push_back({place.name, tensor.type.dtype, tensor.type.shape, session.state(tensor.name)});
   }
   content.config = session.recipe().hugging_face_config;
   content.config["ringmaster"] = config::to_json(config);
@@ -104,9 +122,13 @@ checkpoint::Content content(const Session& session, const config::Config& config
   return content;
 }
 
-void restore(const Session& session, const checkpoint::Loaded& loaded) {
+void restore(const Session& session, const checkpoint::Loaded& loaded, Weights weights) {
   for (const ir::State& tensor : session.programs().states) {
-    const checkpoint::TensorEntry* found = loaded.find(kind_of(tensor.role), tensor.name);
+    const DiskPlace place = disk_place(tensor);
+    const checkpoint::TensorEntry* found = nullptr;
+    if (weights == Weights::averaged && tensor.role == ir::StateRole::weight)
+      found = loaded.find(checkpoint::Kind::ema, place.name);
+    if (found == nullptr) found = loaded.find(place.kind, place.name);
     if (found == nullptr) throw broken(loaded, fmt::format("has no tensor {}", tensor.name));
     if (found->dtype != tensor.type.dtype || found->shape != tensor.type.shape) {
       throw broken(loaded, fmt::format("{} is {}, expected {}", tensor.name,

@@ -36,8 +36,10 @@ std::optional<Path> run_folder_of(const Path& checkpoint_folder);
 
 // The session's tensors, not copied: valid while the session lives and does not run.
 checkpoint::Content content(const Session& session, const config::Config& config, const RunState& state);
+// Which weights a program runs with: those under training, or their moving averages where the checkpoint has them.
+enum class Weights : uint8_t { trained, averaged };
 // Copies the session's tensors from the checkpoint; one that is absent or has another shape is an Error (checkpoint).
-void restore(const Session& session, const checkpoint::Loaded& loaded);
+void restore(const Session& session, const checkpoint::Loaded& loaded, Weights weights = Weights::trained);
 
 // Throws Error (config) naming both values of the first key that makes `now` another run than `then`. training.steps may grow.
 void check_same_run(const config::Resolved& now, const config::Config& then, config::Effect widest, const Path& from);

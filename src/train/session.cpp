@@ -3,7 +3,9 @@
 
 #include "core/error.h"
 #include "core/sha256.h"
+#include "data/open.h"
 #include "models/models.h"
+#include "nn/optimizer.h"
 #include "passes/passes.h"
 #include "train/machine.h"
 #include "train/terminal.h"
@@ -70,10 +72,54 @@ std::unique_ptr<models::Recipe> make_recipe(const config::Config& config) {
   throw Error(unknown_recipe(config, {.kind = ErrorKind::config, .key = "model.recipe"}));
 }
 
+namespace {
+
+void check_inputs(const config::Resolved& resolved, const models::Recipe& recipe) {
+  const data::Offer offer = data::offer(resolved.config);
+  for (const models::InputSpec& input : recipe.inputs) {
+    const auto same = [&](const data::Field& f) {
+      return f.name == input.name && f.dtype == input.dtype && f.shape == input.sample;
+    };
+    if (std::any_of(offer.fields.begin(), offer.fields.end(), same)) continue;
+    const auto describe = [](const auto& name, DType dtype, const Shape& shape) {
+      return fmt::format("{} {}", name, ir::str(ir::Type{dtype, shape}));
+    };
+    std::vector<std::string> offered;
+    for (const data::Field& f : offer.fields) offered.push_back(describe(f.name, f.dtype, f.shape));
+    const bool second = input.name == "y" && resolved.config.data.source == "generated";
+    ErrorInfo info =
+        config::error_at(resolved, second ? "data.other_set" : "data.source",
+                         fmt::format("the recipe {} reads {}, which `data.source: {}` does not give", recipe.name(),
+                                     describe(input.name, input.dtype, input.sample), resolved.config.data.source));
+    info.found = fmt::format("{}: {}", offer.source, fmt::join(offered, ", "));
+    info.expected = describe(input.name, input.dtype, input.sample);
+    info.cure = second ? "set data.other_set to the set to compare with"
+                       : fmt::format("set data.source to {}, or choose another model.recipe",
+                                     resolved.config.data.source == "file" ? "generated" : "file");
+    throw Error(info);
+  }
+}
+
+}  // namespace
+
 void check_recipe(const config::Resolved& resolved) {
   const config::Config& c = resolved.config;
   if (models::find(c.model.recipe) == nullptr)
     throw Error(unknown_recipe(c, config::error_at(resolved, "model.recipe", "")));
+  const auto recipe = make_recipe(c);
+  check_inputs(resolved, *recipe);
+  try {
+    models::all_states(*recipe, c);
+  } catch (const Error& e) {  // it knows the key but not where that was given
+    ErrorInfo info = e.info();
+    if (info.key.empty() || !info.file.empty()) throw;
+    const ErrorInfo place = config::error_at(resolved, info.key, info.message);
+    info.file = place.file;
+    info.line = place.line;
+    info.column = place.column;
+    info.excerpt = place.excerpt;
+    throw Error(info);
+  }
 }
 
 Programs compile(const config::Config& config, const ProgramOptions& options) {
@@ -128,7 +174,8 @@ std::string Programs::hash() const {
   return sha256_hex(text);
 }
 
-Session::Session(const config::Config& config, comm::Communicator& comm, const SessionOptions& options) {
+Session::Session(const config::Config& config, comm::Communicator& comm, const SessionOptions& options)
+    : config_(config) {
   ProgramOptions programs = options.programs;
   programs.rank = comm.rank();
   programs.ranks = comm.size();
@@ -164,8 +211,16 @@ void Session::initialise(uint64_t seed) {
   omp_set_num_threads(threads_);
   for (const ir::State& state : programs_.states)
     std::memset(this->state(state.name), 0, static_cast<size_t>(state.type.bytes()));
-  for (const nn::Network& network : recipe().networks())
-    for (const nn::Parameter& p : network.parameters()) nn::initialise(p, seed, static_cast<float*>(state(p.name)));
+  const ir::StateLayout& layout = programs_.layout;
+  for (const nn::Network& network : recipe().networks()) {
+    for (const nn::Parameter& p : network.parameters()) {
+      nn::initialise(p, seed, static_cast<float*>(state(p.name)));
+      const auto average = layout.offset.find(nn::average_name(p.name));
+      if (average == layout.offset.end()) continue;
+      std::memcpy(arena_->data() + average->second, state(p.name),
+                  static_cast<size_t>(p.shape.elements()) * sizeof(float));
+    }
+  }
 }
 
 int64_t Session::planned_peak_bytes() const {

@@ -49,7 +49,8 @@ struct Programs {
 Programs compile(const config::Config& config, const ProgramOptions& options);
 // The recipe by name; an unknown one is an Error (config) with the nearest.
 std::unique_ptr<models::Recipe> make_recipe(const config::Config& config);
-// The same refusal at the line or flag that named the recipe.
+// All that can be wrong between a recipe and its configuration, at the line or flag that is to blame: an unknown recipe, data that it
+// can not read, keys that it has no use for.
 void check_recipe(const config::Resolved& resolved);
 
 struct SessionOptions {
@@ -64,6 +65,7 @@ class Session {
   // `comm` must outlive the session. Blocks; talks to no other rank.
   Session(const config::Config& config, comm::Communicator& comm, const SessionOptions& options);
 
+  const config::Config& config() const { return config_; }
   const Programs& programs() const { return programs_; }
   const models::Recipe& recipe() const { return *programs_.recipe; }
   exec::Executor& executor(std::string_view program);  // CHECKs that it was asked for
@@ -72,12 +74,13 @@ class Session {
   int threads() const { return threads_; }
 
   void* state(const std::string& name) const;  // in the arena, dense row-major
-  void initialise(uint64_t seed);              // weights by their initialisers, everything else 0
+  void initialise(uint64_t seed);              // weights by their initialisers, averages like them, everything else 0
 
   int64_t planned_peak_bytes() const;  // of the programs that have run
   int64_t measured_peak_bytes() const { return arena_->touched_bytes(); }
 
  private:
+  config::Config config_;
   Programs programs_;
   int threads_ = 1;
   std::unique_ptr<exec::Arena> arena_;

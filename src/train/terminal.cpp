@@ -116,6 +116,11 @@ void Terminal::error(const std::string& text) {
   write(text);
 }
 
+void Terminal::units(std::string items, std::string loss) {
+  items_ = std::move(items);
+  loss_unit_ = loss.empty() ? "" : " " + loss;
+}
+
 void Terminal::headline(const Headline& h) {
   const std::string left = fmt::format("{}  {} parameters, {} rank{} x {} thread{} ({})", h.name,
                                        count_text(static_cast<double>(h.parameters), " "), h.ranks,
@@ -128,8 +133,8 @@ void Terminal::headline(const Headline& h) {
 // "18.4k tok/s   comm 0.4 %   0:31 left"
 std::string Terminal::rates(const StepView& v) const {
   const double step_seconds = weight_ > 0 ? seconds_ / weight_ : 0;
-  return fmt::format("{} tok/s   comm {:.1f} %   {} left", count_text(seconds_ > 0 ? tokens_ / seconds_ : 0),
-                     seconds_ > 0 ? 100 * comm_seconds_ / seconds_ : 0,
+  return fmt::format("{} {}/s   comm {:.1f} %   {} left", count_text(seconds_ > 0 ? tokens_ / seconds_ : 0),
+                     items_ == "tokens" ? "tok" : items_, seconds_ > 0 ? 100 * comm_seconds_ / seconds_ : 0,
                      duration_text(step_seconds * static_cast<double>(v.steps - v.step)));
 }
 
@@ -169,8 +174,8 @@ void Terminal::step(const StepView& v) {
 }
 
 void Terminal::validation(double loss, std::optional<double> baseline) {
-  note(baseline ? fmt::format("validation {:.3f} nats (order-2 n-gram {:.3f})", loss, *baseline)
-                : fmt::format("validation {:.3f} nats", loss));
+  note(baseline ? fmt::format("validation {:.3f}{} (order-2 n-gram {:.3f})", loss, loss_unit_, *baseline)
+                : fmt::format("validation {:.3f}{}", loss, loss_unit_));
 }
 
 void Terminal::finish(const Ending& e, const Curve& curve) {
@@ -178,9 +183,9 @@ void Terminal::finish(const Ending& e, const Curve& curve) {
   clear_live();
   const std::string picture = draw(curve, {.columns = std::min(columns_, 100), .unicode = unicode_, .color = color_});
   std::string text = picture.empty() ? "" : "\n" + picture + "\n";
-  text += fmt::format("{} at step {} in {}, {} tokens/s", e.word, e.step, duration_text(e.seconds),
-                      count_text(e.tokens_per_second));
-  if (e.validation) text += fmt::format(", validation {:.3f} nats", *e.validation);
+  text += fmt::format("{} at step {} in {}, {} {}/s", e.word, e.step, duration_text(e.seconds),
+                      count_text(e.tokens_per_second), items_);
+  if (e.validation) text += fmt::format(", validation {:.3f}{}", *e.validation, loss_unit_);
   if (e.validation && e.best && e.best_step != e.step)
     text += fmt::format(" (best {:.3f} at step {})", *e.best, e.best_step);
   text += "\n";

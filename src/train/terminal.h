@@ -46,6 +46,8 @@ class Terminal {
   };
   explicit Terminal(const Options& options);
 
+  // What a run reads ("tokens") and the unit of its validation loss ("nats", or none).
+  void units(std::string items, std::string loss);
   void headline(const Headline& headline);
   void step(const StepView& view);
   void validation(double loss, std::optional<double> baseline);
@@ -62,6 +64,7 @@ class Terminal {
   bool unicode_ = false, color_ = false, live_ = false;
   int columns_ = 80;
   Options options_;
+  std::string items_ = "tokens", loss_unit_;
   std::string drawn_;  // the live line on the screen
   std::chrono::steady_clock::time_point next_draw_{};
   double seconds_ = 0, comm_seconds_ = 0;  // of recent steps, older ones fading

@@ -103,9 +103,13 @@ class Run {
                             metrics_ ? &*metrics_ : nullptr, progress_});
     const End end = loop_->run();
     if (end.status == "diverged" && root_) {
-      report(failure({.message = loop_->divergence(),
-                      .cure = "lower optimizer.lr, lengthen lr_scheduler.warmup_steps, or clip with training.max_norm; "
-                              "the step was not committed, so all weights are those before it"}));
+      report(failure(
+          {.message = loop_->divergence(),
+           .cure = fmt::format("lower optimizer.lr, lengthen lr_scheduler.warmup_steps, or clip with "
+                               "training.max_norm; {}",
+                               loop_->is_half_done()
+                                   ? "earlier phases of the step were committed: go on from the newest checkpoint"
+                                   : "the step was not committed, so all weights are those before it")}));
     }
     finish(end);
     return end.exit_code;
@@ -165,6 +169,7 @@ class Run {
               .config_hash = config::config_hash(resolved_.config),
               .data_hash = data_hash_,
               .plan_hash = session_->programs().hash()};
+    terminal_.units(data::offer(resolved_.config).items, session_->recipe().evaluators.front().unit);
     terminal_.headline({.name = Path(resolved_.file).stem().string(),
                         .parameters = facts_.parameters,
                         .ranks = facts_.ranks,
@@ -196,7 +201,6 @@ class Run {
 
   void load_states() {
     const config::Config& c = resolved_.config;
-    progress_.tokens_per_step = c.training.global_batch_size * data_.training->tokens_per_sample();
     progress_.state.data_hash = data_hash_;
     wire_.agree("load", [&] {
       if (checkpoint_.empty()) {

@@ -28,9 +28,9 @@ template <typename T, typename... Fields> constexpr size_t field_count() {
 
 TEST(ConfigSchema, HasARowForEveryField) {
   EXPECT_EQ(keys().size(), field_count<Model>() + field_count<Training>() + field_count<Optimizer>() +
-                               field_count<LrScheduler>() + field_count<Data>() + field_count<Validation>() +
-                               field_count<Checkpoint>() + field_count<Metrics>() + field_count<Comm>() +
-                               field_count<Launch>() + field_count<Output>());
+                               field_count<Ema>() + field_count<LrScheduler>() + field_count<Data>() +
+                               field_count<Validation>() + field_count<Checkpoint>() + field_count<Metrics>() +
+                               field_count<Comm>() + field_count<Launch>() + field_count<Output>());
   EXPECT_EQ(sections().size(), field_count<Config>());
   EXPECT_EQ(group_keys().size(), field_count<OptimizerGroup>());
 }
@@ -193,6 +193,9 @@ Value random_value(Random& random, const Rule& rule) {
     groups.push_back({.match = pick(random, 0, 1) == 0 ? "bias$" : "(a|b)\\.[0-9]+: #",
                       .lr_factor = random_real(random, {.low = 0})});
     if (random() % 2 == 0) groups.back().weight_decay = random_real(random, {.low = 0});
+    if (random() % 2 == 0) groups.back().name = "sgd";
+    if (random() % 2 == 0) groups.back().beta1 = random_real(random, {.low = 0, .high = 1});
+    groups.back().frozen = random() % 2 == 0;
   }
   return groups;
 }
@@ -205,7 +208,7 @@ Config random_config(Random& random) {
     if (!key.applies(config)) key.set(config, key.get(Config{}));
   }
   config.model.width = config.model.heads * pick(random, 1, 10);
-  config.model.vocab_size += 256;
+  if (config.data.source == "file") config.model.vocab_size += 256;
   config.training.global_batch_size = config.training.grain_size * pick(random, 1, 10);
   if (random() % 2 == 0) config.launch.threads_per_rank = 0;
   return config;

@@ -7,14 +7,9 @@
 //        weight.<weight> after the last update
 #include "checkpoint/safetensors.h"
 #include "config/load.h"
-#include "ops/ops.h"
-#include "passes/passes.h"
+#include "tests/parity/traced_run.h"
 #include "train/feed.h"
 #include "train/loop.h"
-#include "train/machine.h"
-#include "train/session.h"
-
-#include <omp.h>
 
 #include <cstdio>
 #include <cstring>
@@ -24,22 +19,6 @@ namespace ringmaster {
 namespace {
 
 using checkpoint::TensorEntry;
-
-// The phase's program; every gradient that its optimizer reads is an output "grad.<weight>" too.
-ir::Graph training_program(const models::Recipe& recipe, const config::Config& c) {
-  ir::Graph graph = models::trace_phase(recipe, recipe.phases.front(), c);
-  ir::Builder builder(graph);
-  for (size_t region = 0; region < graph.regions().size(); ++region) {
-    builder.enter_region(static_cast<int>(region));
-    const std::vector<ir::NodeId> nodes = graph.regions()[region].nodes;  // a copy: outputs are added behind them
-    for (const ir::NodeId id : nodes) {
-      if (graph.node(id).op->traits.role != ir::Role::gradient) continue;
-      const std::string weight = graph.producer(graph.node(id).inputs[0]).attrs.text("name");
-      ops::output(ir::Tensor(&builder, graph.node(id).outputs[0]), "grad." + weight);
-    }
-  }
-  return graph;
-}
 
 // The sampler's forward pass over the whole batch, with every position selected.
 ir::Graph logits_program(const models::Recipe& recipe, const config::Config& c) {
@@ -56,17 +35,12 @@ ir::Graph logits_program(const models::Recipe& recipe, const config::Config& c) 
 
 class Driver {
  public:
-  Driver(const config::Config& c, const checkpoint::Safetensors& in)
-      : config_(c), in_(in), recipe_(train::make_recipe(c)), comm_(comm::make_single()) {
-    states_ = models::all_states(*recipe_, c);
-    layout_ = ir::lay_out(states_);
-    omp_set_num_threads(threads_);
-    Planned forward = plan(logits_program(*recipe_, c), 1);
-    Planned training = plan(training_program(*recipe_, c), num_grains());
-    arena_.emplace(std::max(forward.placement.peak_bytes, training.placement.peak_bytes));
-    arena_->paint();
-    forward_ = bind(std::move(forward), 1);
-    training_ = bind(std::move(training), num_grains());
+  Driver(const config::Config& c, const checkpoint::Safetensors& in) : config_(c), in_(in), run_(c) {
+    run_.add(logits_program(run_.recipe(), c), 1);
+    run_.add(with_gradients(models::trace_phase(run_.recipe(), run_.recipe().phases.front(), c)), num_grains());
+    run_.bind();
+    forward_ = &run_.program("logits");
+    training_ = &run_.program(run_.recipe().phases.front().name);
     load_weights();
   }
 
@@ -88,7 +62,7 @@ class Driver {
       norm.push_back(training_->output_scalar("grad_norm"));
       CHECK(training_->output_scalar("commit") == 1, "step {} was not committed", step + 1);
       if (step > 0) continue;
-      for (const ir::State& s : states_)
+      for (const ir::State& s : run_.states())
         if (s.role == ir::StateRole::weight) keep("grad." + s.name, s.type.shape, training_->output("grad." + s.name));
     }
     keep("loss", {num_steps()}, loss);
@@ -98,35 +72,15 @@ class Driver {
 
   void write(const Path& path) {
     std::vector<TensorEntry> out = kept_;
-    for (const ir::State& s : states_)
-      if (s.role == ir::StateRole::weight) out.push_back({"weight." + s.name, DType::f32, s.type.shape, state(s.name)});
+    for (const ir::State& s : run_.states())
+      if (s.role == ir::StateRole::weight)
+        out.push_back({"weight." + s.name, DType::f32, s.type.shape, run_.state(s.name)});
     checkpoint::write_safetensors(path, out);
   }
 
  private:
-  struct Planned {
-    ir::Graph graph;
-    exec::Prepared prepared;
-    ir::Placement placement;
-  };
-
   int64_t num_grains() const { return config_.training.global_batch_size / config_.training.grain_size; }
   int64_t num_steps() const { return tensor("tokens").shape.dim(0); }
-  void* state(const std::string& name) const { return arena_->data() + layout_.offset.at(name); }
-
-  Planned plan(ir::Graph graph, int64_t grains) const {
-    passes::run(graph, {});
-    exec::Prepared prepared = exec::prepare(graph, {.threads = threads_});
-    ir::Placement placement =
-        passes::place(graph, {.local_grains = grains, .scratch_bytes = prepared.scratch_bytes, .states = &layout_});
-    return {std::move(graph), std::move(prepared), std::move(placement)};
-  }
-
-  std::unique_ptr<exec::Executor> bind(Planned planned, int64_t grains) {
-    return std::make_unique<exec::Executor>(
-        std::move(planned.graph), std::move(planned.prepared), std::move(planned.placement), layout_, *arena_, *comm_,
-        exec::Executor::Options{.threads = threads_, .num_grains = grains, .deal = {0, grains}});
-  }
 
   const TensorEntry& tensor(const std::string& name) const {
     const TensorEntry* found = in_.find(name);
@@ -135,13 +89,12 @@ class Driver {
   }
 
   void load_weights() {
-    for (const ir::State& s : states_) {
-      std::memset(state(s.name), 0, static_cast<size_t>(s.type.bytes()));
+    for (const ir::State& s : run_.states()) {
       if (s.role != ir::StateRole::weight) continue;
       const TensorEntry& from = tensor(s.name);
       CHECK(from.dtype == DType::f32 && from.shape == s.type.shape, "{} is {}, expected {}", s.name,
             ir::str(ir::Type{from.dtype, from.shape}), ir::str(s.type));
-      std::memcpy(state(s.name), from.data, static_cast<size_t>(from.bytes()));
+      std::memcpy(run_.state(s.name), from.data, static_cast<size_t>(from.bytes()));
     }
   }
 
@@ -179,13 +132,8 @@ class Driver {
 
   config::Config config_;
   const checkpoint::Safetensors& in_;
-  std::unique_ptr<models::Recipe> recipe_;
-  std::unique_ptr<comm::Communicator> comm_;
-  int threads_ = train::threads_per_rank(0, 1);
-  std::vector<ir::State> states_;
-  ir::StateLayout layout_;
-  std::optional<exec::Arena> arena_;
-  std::unique_ptr<exec::Executor> forward_, training_;
+  TracedRun run_;
+  exec::Executor *forward_ = nullptr, *training_ = nullptr;
   std::deque<std::vector<std::byte>> storage_;
   std::vector<TensorEntry> kept_;
 };

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// tiny_run: a training run small enough for a test: one layer, 16 wide, a few kilobytes of text, ranks as threads.
+// tiny_run: a training run small enough for a test: one layer, 16 wide, a few kilobytes of text, ranks as threads. Other runs bring
+// a configuration of their own.
 #pragma once
 #include "config/load.h"
 #include "core/file.h"
@@ -28,6 +29,9 @@ inline std::string some_text(int64_t bytes) {
 class TinyRun {
  public:
   TinyRun() { write(data(), some_text(6000)); }
+  explicit TinyRun(std::string yaml) : TinyRun() {
+    yaml_ = std::move(yaml);
+  }  // launch, comm, output and data are added
 
   Path data() const { return temp_ / "text.txt"; }
   Path folder() const { return temp_ / "run 1"; }
@@ -36,15 +40,9 @@ class TinyRun {
 
   // `sets` win over what makes the run tiny.
   config::Resolved resolved(const std::vector<std::string>& sets = {}) const {
-    const std::string yaml =
-        "model: {layers: 1, heads: 2, width: 16}\n"
-        "training: {steps: 4, seq_len: 8, global_batch_size: 6, grain_size: 2}\n"
-        "optimizer: {lr: 1e-2}\n"
-        "launch: {threads_per_rank: 1}\n"
-        "comm: {timeout_s: 60}\n";
-    write(temp_ / "tiny.yaml", yaml);
+    write(temp_ / "tiny.yaml", yaml_ + "launch: {threads_per_rank: 1}\ncomm: {timeout_s: 60}\n");
     std::vector<config::Flag> flags{{"--run-dir", "output.dir", folder().string()}};
-    bool has_data = false;
+    bool has_data = yaml_.find("data:") != std::string::npos;
     for (const std::string& set : sets) has_data = has_data || set.starts_with("data.path=");
     if (!has_data) flags.push_back({"--data", "data.path", data().string()});
     return config::load((temp_ / "tiny.yaml").string(), sets, flags);
@@ -81,6 +79,10 @@ class TinyRun {
 
  private:
   TempFolder temp_;
+  std::string yaml_ =
+      "model: {layers: 1, heads: 2, width: 16}\n"
+      "training: {steps: 4, seq_len: 8, global_batch_size: 6, grain_size: 2}\n"
+      "optimizer: {lr: 1e-2}\n";
 };
 
 // The deterministic fields of a line of metrics (contract.md).

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""trials: what every campaign shares. --seeds A..B chooses the seeds; each trial is one JSON line at the end of the file --out, and a
+trial whose line is there is not run again, so a campaign that was stopped goes on where it was."""
+
+import argparse
+import datetime
+import json
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def arguments(doc):
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", default="1..3", metavar="A..B", help="both ends belong to it; default 1..3")
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE.jsonl", help="one line a trial is added to it")
+    parser.add_argument("--ranks", type=int, default=2)
+    return parser
+
+
+def seeds(text):
+    first, _, last = text.partition("..")
+    return range(int(first), int(last or first) + 1)
+
+
+def program():
+    return Path(os.environ.get("RINGMASTER_BUILD", ROOT / "build/release")) / "bin/ringmaster"
+
+
+def cpu():
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return "unknown"
+
+
+def missing(out, trials):
+    """the trials (dicts) that have no line yet"""
+    lines = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
+    return [t for t in trials if not any(t.items() <= line.items() for line in lines)]
+
+
+def record(out, trial, result):
+    line = {**trial, **result, "date": datetime.date.today().isoformat(), "cpu": cpu()}
+    with out.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    print(json.dumps(line), flush=True)
+
+
+def train_and_sample(config, ranks, sets, count=None):
+    """The rows of `sample --format npy` of a run that is thrown away, and the seconds that the run took."""
+    import numpy
+
+    with tempfile.TemporaryDirectory(prefix="ringmaster-campaign-") as folder:
+        run, rows = Path(folder) / "run", Path(folder) / "rows.npy"
+        flags = [word for key, value in sets.items() for word in ("--set", f"{key}={value}")]
+        subprocess.run([program(), "train", ROOT / config, "--ranks", str(ranks), "--run-dir", run, "--quiet", *flags], check=True)
+        more = ["--count", str(count)] if count else []
+        subprocess.run([program(), "sample", run, "--format", "npy", "--out", rows, *more], check=True)
+        summary = json.loads((run / "summary.json").read_text())
+        return numpy.load(rows), summary["wall_seconds"]

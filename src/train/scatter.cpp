@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/scatter.h"
+
+#include "core/error.h"
+
+#include <png.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace ringmaster::train {
+namespace {
+
+constexpr Color white{255, 255, 255}, ink{60, 60, 60}, rule{232, 232, 232};
+
+class Canvas {
+ public:
+  explicit Canvas(int side) : side_(side), pixels_(static_cast<size_t>(side) * static_cast<size_t>(side), white) {}
+
+  void blend(int x, int y, Color color, double cover) {
+    if (x < 0 || y < 0 || x >= side_ || y >= side_ || cover <= 0) return;
+    Color& p = pixels_[static_cast<size_t>(y) * static_cast<size_t>(side_) + static_cast<size_t>(x)];
+    const auto mixed = [cover](uint8_t under, uint8_t over) {
+      return static_cast<uint8_t>(std::lround(under + (over - under) * std::min(cover, 1.0)));
+    };
+    p = {mixed(p.red, color.red), mixed(p.green, color.green), mixed(p.blue, color.blue)};
+  }
+  void fill(int x, int y, int width, int height, Color color) {
+    for (int j = y; j < y + height; ++j)
+      for (int i = x; i < x + width; ++i) blend(i, j, color, 1.0);
+  }
+  // A disc with a soft edge.
+  void disc(double x, double y, double radius, Color color, double opacity) {
+    const int reach = static_cast<int>(std::ceil(radius)) + 1;
+    const int cx = static_cast<int>(std::floor(x)), cy = static_cast<int>(std::floor(y));
+    for (int j = cy - reach; j <= cy + reach; ++j)
+      for (int i = cx - reach; i <= cx + reach; ++i)
+        blend(i, j, color, opacity * std::clamp(radius + 0.5 - std::hypot(i + 0.5 - x, j + 0.5 - y), 0.0, 1.0));
+  }
+
+  std::string png() const {
+    png_image image{};
+    image.version = PNG_IMAGE_VERSION;
+    image.width = image.height = static_cast<png_uint_32>(side_);
+    image.format = PNG_FORMAT_RGB;
+    static_assert(sizeof(Color) == 3);
+    png_alloc_size_t bytes = PNG_IMAGE_PNG_SIZE_MAX(image);
+    std::string out(bytes, '\0');
+    if (png_image_write_to_memory(&image, out.data(), &bytes, 0, pixels_.data(), 0, nullptr) == 0)
+      throw Error(
+          {.kind = ErrorKind::io, .message = fmt::format("libpng can not write the picture: {}", image.message)});
+    out.resize(bytes);
+    return out;
+  }
+
+ private:
+  int side_;
+  std::vector<Color> pixels_;
+};
+
+// ---- the characters of a number, 5 x 7 cells, a row in the low 5 bits
+struct Glyph {
+  char character;
+  std::array<uint8_t, 7> rows;
+};
+constexpr Glyph glyphs[] = {
+    {'0', {0x0E, 0x11, 0x13, 0x15, 0x19, 0x11, 0x0E}}, {'1', {0x04, 0x0C, 0x04, 0x04, 0x04, 0x04, 0x0E}},
+    {'2', {0x0E, 0x11, 0x01, 0x02, 0x04, 0x08, 0x1F}}, {'3', {0x1F, 0x02, 0x04, 0x02, 0x01, 0x11, 0x0E}},
+    {'4', {0x02, 0x06, 0x0A, 0x12, 0x1F, 0x02, 0x02}}, {'5', {0x1F, 0x10, 0x1E, 0x01, 0x01, 0x11, 0x0E}},
+    {'6', {0x06, 0x08, 0x10, 0x1E, 0x11, 0x11, 0x0E}}, {'7', {0x1F, 0x01, 0x02, 0x04, 0x08, 0x08, 0x08}},
+    {'8', {0x0E, 0x11, 0x11, 0x0E, 0x11, 0x11, 0x0E}}, {'9', {0x0E, 0x11, 0x11, 0x0F, 0x01, 0x02, 0x0C}},
+    {'-', {0x00, 0x00, 0x00, 0x1F, 0x00, 0x00, 0x00}}, {'.', {0x00, 0x00, 0x00, 0x00, 0x00, 0x0C, 0x0C}},
+    {'e', {0x00, 0x00, 0x0E, 0x11, 0x1F, 0x10, 0x0E}}, {'+', {0x00, 0x04, 0x04, 0x1F, 0x04, 0x04, 0x00}},
+};
+constexpr int cell = 2, advance = 6 * cell, text_height = 7 * cell;
+
+int text_width(const std::string& text) { return static_cast<int>(text.size()) * advance - cell; }
+
+void write(Canvas& canvas, int x, int y, const std::string& text) {
+  for (const char c : text) {
+    const auto* const glyph =
+        std::find_if(std::begin(glyphs), std::end(glyphs), [c](const Glyph& g) { return g.character == c; });
+    for (int row = 0; glyph != std::end(glyphs) && row < 7; ++row)
+      for (int column = 0; column < 5; ++column)
+        if ((glyph->rows[static_cast<size_t>(row)] >> (4 - column) & 1) != 0)
+          canvas.fill(x + column * cell, y + row * cell, cell, cell, ink);
+    x += advance;
+  }
+}
+
+bool is_finite(const std::array<float, 2>& p) { return std::isfinite(p[0]) && std::isfinite(p[1]); }
+
+// The smallest square around all points, with room at its border.
+struct View {
+  double left = -1, bottom = -1, size = 2;
+};
+
+View view_of(std::span<const PointSeries> series) {
+  double low[2] = {HUGE_VAL, HUGE_VAL}, high[2] = {-HUGE_VAL, -HUGE_VAL};
+  for (const PointSeries& s : series) {
+    for (const auto& p : s.points) {
+      for (size_t d = 0; is_finite(p) && d < 2; ++d) {
+        low[d] = std::min(low[d], static_cast<double>(p[d]));
+        high[d] = std::max(high[d], static_cast<double>(p[d]));
+      }
+    }
+  }
+  if (low[0] > high[0]) return {};
+  const double widest = std::max(high[0] - low[0], high[1] - low[1]);
+  const double size = widest > 0 ? 1.1 * widest : 2.0;
+  return {(low[0] + high[0] - size) / 2, (low[1] + high[1] - size) / 2, size};
+}
+
+// 1, 2 or 5 times a power of ten, so that about six ticks stand on an axis.
+double tick_step(double size) {
+  const double rough = size / 6, power = std::pow(10.0, std::floor(std::log10(rough)));
+  const double lead = rough / power;
+  return power * (lead < 1.5 ? 1 : lead < 3.5 ? 2 : lead < 7.5 ? 5 : 10);
+}
+
+}  // namespace
+
+std::string scatter_png(std::span<const PointSeries> series, int pixels) {
+  const int left = 64, top = 20, side = pixels - left - top, bottom = top + side;
+  const View view = view_of(series);
+  const auto column = [&](double x) { return left + (x - view.left) / view.size * side; };
+  const auto line = [&](double y) { return bottom - (y - view.bottom) / view.size * side; };
+  Canvas canvas(pixels);
+
+  const double step = tick_step(view.size);
+  const auto ticks = [&](double from, const auto& draw) {
+    for (double k = std::ceil(from / step); k * step <= from + view.size; k += 1) {
+      const double value = k == 0 ? 0.0 : k * step;
+      draw(value, fmt::format("{:.6g}", value));
+    }
+  };
+  ticks(view.left, [&](double value, const std::string& label) {
+    const int x = static_cast<int>(column(value));
+    canvas.fill(x, top, 1, side, rule);
+    canvas.fill(x, bottom, 1, 6, ink);
+    write(canvas, x - text_width(label) / 2, bottom + 10, label);
+  });
+  ticks(view.bottom, [&](double value, const std::string& label) {
+    const int y = static_cast<int>(line(value));
+    canvas.fill(left, y, side, 1, rule);
+    canvas.fill(left - 6, y, 6, 1, ink);
+    write(canvas, left - 10 - text_width(label), y - text_height / 2, label);
+  });
+  canvas.fill(left, top, 1, side, ink);
+  canvas.fill(left, bottom, side, 1, ink);
+
+  for (const PointSeries& s : series)
+    for (const auto& p : s.points)
+      if (is_finite(p))
+        canvas.disc(column(static_cast<double>(p[0])), line(static_cast<double>(p[1])), 2.5, s.color, 0.6);
+  return canvas.png();
+}
+
+}  // namespace ringmaster::train
