@@ -50,6 +50,7 @@ constexpr std::array list{
     &sgd_op,
     &shift_op,
     &softmax_op,
+    &softmax_at_op,
     &softmax_grad_op,
     &split_op,
     &sqrt_op,
@@ -60,6 +61,7 @@ constexpr std::array list{
     &sum_op,
     &tanh_op,
     &transpose_op,
+    &update_slice_op,
 };
 
 }  // namespace
