@@ -48,9 +48,13 @@ class Parser {
 
   void state(Graph& graph) {
     const std::string role = word();
-    if (role != "weight" && role != "optimizer") fail_at(word_at_, "state role `" + role + "`", "weight or optimizer");
+    if (role != "weight" && role != "optimizer" && role != "cache")
+      fail_at(word_at_, "state role `" + role + "`", "weight, optimizer or cache");
     const Type t = type();
-    graph.add_state({string_literal(), t, role == "weight" ? StateRole::weight : StateRole::optimizer});
+    graph.add_state({string_literal(), t,
+                     role == "weight"      ? StateRole::weight
+                     : role == "optimizer" ? StateRole::optimizer
+                                           : StateRole::cache});
     end_of_line();
   }
 

@@ -8,7 +8,14 @@ namespace {
 
 const char* keyword(RegionKind kind) { return kind == RegionKind::step ? "step" : "for grain"; }
 
-const char* keyword(StateRole role) { return role == StateRole::weight ? "weight" : "optimizer"; }
+const char* keyword(StateRole role) {
+  switch (role) {
+    case StateRole::weight: return "weight";
+    case StateRole::optimizer: return "optimizer";
+    case StateRole::cache: return "cache";
+  }
+  return "weight";
+}
 
 std::string print_node(const Graph& graph, const Node& node) {
   std::vector<std::string> outs, ins;

@@ -65,10 +65,15 @@ struct Evaluator {
   Loss loss;
 };
 
-// A one-step program over `inputs` whose result is the output "logits"; sampling.h drives it.
+// A one-step program over `inputs` whose result is the output "logits"; sampling.h drives it. `decoder` gives the same bits from
+// one token a run: it keeps the others in caches (nn::Cache), whose states its trace declares. A recipe may leave it empty.
 struct Sampler {
   std::vector<InputSpec> inputs;
   std::function<Tensor(const Batch&)> logits;
+  struct Decoder {
+    std::vector<InputSpec> inputs;
+    std::function<Tensor(const Batch&)> logits;
+  } decoder;
 };
 
 class Recipe {
@@ -110,5 +115,6 @@ ir::Graph trace_phase(const Recipe& recipe, const Phase& phase, const config::Co
 ir::Graph trace_evaluator(const Recipe& recipe, const Evaluator& evaluator, const config::Config& config);
 // `step` only, batch of 1. Output "logits".
 ir::Graph trace_sampler(const Recipe& recipe, const config::Config& config);
+ir::Graph trace_decoder(const Recipe& recipe, const config::Config& config);
 
 }  // namespace ringmaster::models

@@ -21,6 +21,7 @@ struct SampleOptions {
   int64_t count = 1;          // sequences
   int64_t tokens = 256;       // new ones of each sequence
   models::Choice choice = {};
+  bool cache = true;  // keys and values of earlier tokens are kept; the bits are the same without
   uint64_t seed = 0;
   std::function<void(std::string_view)> on_text;  // may be empty; with one sequence, its new bytes as they are drawn
 };

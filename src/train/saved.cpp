@@ -95,6 +95,7 @@ config::Resolved saved_config(const checkpoint::Loaded& loaded, const std::vecto
 checkpoint::Content content(const Session& session, const config::Config& config, const RunState& state) {
   checkpoint::Content content{.step = state.step};
   for (const ir::State& tensor : session.programs().states) {
+    if (tensor.role == ir::StateRole::cache) continue;
     auto& list = kind_of(tensor.role) == checkpoint::Kind::model ? content.model : content.optimizer;
     list.push_back({tensor.name, tensor.type.dtype, tensor.type.shape, session.state(tensor.name)});
   }
@@ -106,6 +107,7 @@ checkpoint::Content content(const Session& session, const config::Config& config
 
 void restore(const Session& session, const checkpoint::Loaded& loaded) {
   for (const ir::State& tensor : session.programs().states) {
+    if (tensor.role == ir::StateRole::cache) continue;
     const checkpoint::TensorEntry* found = loaded.find(kind_of(tensor.role), tensor.name);
     if (found == nullptr) throw broken(loaded, fmt::format("has no tensor {}", tensor.name));
     if (found->dtype != tensor.type.dtype || found->shape != tensor.type.shape) {
