@@ -21,32 +21,30 @@ template <typename T> struct Problem {
   T* c;
   int64_t n, k;
 
-  // c[R rows, 16 G columns] (the last 16 only `count` of them): chains over k
-  template <int R, int G> void plain(int64_t row, int64_t column, int64_t count) const {
+  // c[R rows, 16 G columns], or of one group its first `tail` columns: chains over k
+  template <int R, int G, typename... Tail> void plain(int64_t row, int64_t column, Tail... tail) const {
+    static_assert(sizeof...(Tail) == 0 || G == 1);
     Lanes sums[R][G];
     for (int g = 0; g < G; ++g) {
-      const int64_t in_group = g == G - 1 ? count : Lanes::width;
-      const Lanes start = bias == nullptr ? Lanes(0.0F) : load(bias + column + g * Lanes::width, in_group);
+      const Lanes start = bias == nullptr ? Lanes(0.0F) : load(bias + column + g * Lanes::width, tail...);
       for (int r = 0; r < R; ++r) sums[r][g] = start;
     }
     for (int64_t p = 0; p < k; ++p) {
       for (int g = 0; g < G; ++g) {
-        const int64_t in_group = g == G - 1 ? count : Lanes::width;
-        const Lanes x = load(b + p * n + column + g * Lanes::width, in_group);
+        const Lanes x = load(b + p * n + column + g * Lanes::width, tail...);
         for (int r = 0; r < R; ++r) sums[r][g] = fma(Lanes(wide(a[(row + r) * k + p])), x, sums[r][g]);
       }
     }
     for (int g = 0; g < G; ++g)
-      for (int r = 0; r < R; ++r)
-        store(c + (row + r) * n + column + g * Lanes::width, sums[r][g], g == G - 1 ? count : Lanes::width);
+      for (int r = 0; r < R; ++r) store(c + (row + r) * n + column + g * Lanes::width, sums[r][g], tail...);
   }
 
   template <int R> void plain_panel(int64_t row, int64_t begin, int64_t end) const {
-    constexpr int G = R == 1 ? 4 : 1;  // eight registers of sums either way
+    constexpr int groups = R == 1 ? 4 : 1;  // eight registers of sums either way
     int64_t column = begin;
-    for (; column + G * Lanes::width <= end; column += G * Lanes::width) plain<R, G>(row, column, Lanes::width);
-    for (; column < end; column += Lanes::width)
-      plain<R, 1>(row, column, std::min<int64_t>(Lanes::width, end - column));
+    for (; column + groups * Lanes::width <= end; column += groups * Lanes::width) plain<R, groups>(row, column);
+    for (; column + Lanes::width <= end; column += Lanes::width) plain<R, 1>(row, column);
+    if (column < end) plain<R, 1>(row, column, end - column);
   }
 
   // c[row, J columns] of a transposed b: sums over the lanes
