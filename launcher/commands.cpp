@@ -60,6 +60,7 @@ std::vector<Command> running() {
                  {"--temperature", "T", "0 takes the most probable token, 1 the model's own odds (default)"},
                  {"--top-k", "K", "draw among the K most probable tokens; default all"},
                  {"--top-p", "P", "draw among the fewest most probable tokens whose odds add up to P; default 1, all"},
+                 {"--no-cache", "", "compute every token's context anew: slower, the same bytes"},
                  {"--seed", "N", "of the draws; default 0. The same arguments give the same bytes"},
                  {"--ranks", "N", "MPI ranks that share the sequences; default 1"},
                  {"--format", "text|npy|png",

@@ -38,6 +38,7 @@ train::SampleOptions text_options(const Arguments& arguments) {
           .choice = {.temperature = arguments.number("--temperature").value_or(1.0),
                      .top_k = arguments.integer("--top-k", {1, most}).value_or(0),
                      .top_p = arguments.number("--top-p").value_or(1.0)},
+          .cache = !arguments.has("--no-cache"),
           .seed = static_cast<uint64_t>(arguments.integer("--seed", {.low = 0}).value_or(0)),
           .on_text = {}};
 }

@@ -53,6 +53,11 @@ class Builder {
   void set_training(bool on) { training_ = on; }
   bool training() const { return training_; }
 
+  // Whether a row of a product must have the same bits however many rows there are (matmul's attribute row_stable): a program
+  // that sees one token then computes what a program that sees all of them does.
+  void set_row_stable(bool on) { row_stable_ = on; }
+  bool row_stable() const { return row_stable_; }
+
   // A number that names the next random call within the current scope: with the scope it is the random stream's identity.
   int64_t next_call(const std::string& scope);
 
@@ -61,6 +66,7 @@ class Builder {
   int region_ = 0;
   int64_t at_ = -1;
   bool training_ = false;
+  bool row_stable_ = false;
   std::string scope_;
   std::vector<std::pair<std::string, int64_t>> calls_;
 };

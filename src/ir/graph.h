@@ -41,8 +41,9 @@ struct Region {
   std::vector<NodeId> nodes;
 };
 
-// What a persistent tensor is for; decides its file in a checkpoint and its category in the plan.
-enum class StateRole { weight, optimizer, average };
+// What a persistent tensor is for; decides its file in a checkpoint and its category in the plan. A cache is in no checkpoint: the
+// program that declares it rebuilds it.
+enum class StateRole { weight, optimizer, average, cache };
 const char* name(StateRole role);  // "weight", ...: as print() writes it
 
 // A tensor that outlives a program run: weights, optimizer moments. Its name is its name on disk.

@@ -9,7 +9,10 @@ StateLayout lay_out(const std::vector<State>& states) {
     const int64_t bytes = align_up(state.type.bytes());
     layout.offset[state.name] = layout.end;
     layout.end += bytes;
-    (state.role == StateRole::weight ? layout.weight_bytes : layout.optimizer_bytes) += bytes;
+    if (state.role == StateRole::weight)
+      layout.weight_bytes += bytes;
+    else if (state.role != StateRole::cache)
+      layout.optimizer_bytes += bytes;  // caches count as activations
   }
   return layout;
 }

@@ -31,6 +31,7 @@ const char* name(StateRole role) {
     case StateRole::weight: return "weight";
     case StateRole::optimizer: return "optimizer";
     case StateRole::average: return "average";
+    case StateRole::cache: return "cache";
   }
   return "weight";
 }

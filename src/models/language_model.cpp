@@ -52,9 +52,9 @@ struct Block {
         dropout1(scope / "attn" / "resid_dropout", c.dropout),
         dropout2(scope / "mlp" / "dropout", c.dropout) {}
 
-  Tensor operator()(Tensor x_BTC) const {
+  Tensor operator()(Tensor x_BTC, const nn::Cache* cache = nullptr) const {
     const ir::ScopeGuard scope(x_BTC.builder(), path);
-    x_BTC = x_BTC + dropout1(attention(norm1(x_BTC)));
+    x_BTC = x_BTC + dropout1(attention(norm1(x_BTC), cache));
     return x_BTC + dropout2(mlp(norm2(x_BTC)));
   }
 };
@@ -83,10 +83,12 @@ struct Gpt {
     return blocks;
   }
 
-  Tensor features(Tensor tokens_BT) const {
-    const ir::ScopeGuard scope(tokens_BT.builder(), "transformer");
-    Tensor x_BTC = dropout(tokens(tokens_BT) + positions.table(tokens_BT.builder()));
-    for (const Block& block : blocks) x_BTC = block(x_BTC);
+  // With a cache: of one token, [B,1], which stands at the cache's position behind those of the runs before.
+  Tensor features(Tensor tokens_BT, const nn::Cache* cache = nullptr) const {
+    ir::Builder& b = tokens_BT.builder();
+    const ir::ScopeGuard scope(b, "transformer");
+    Tensor x_BTC = dropout(tokens(tokens_BT) + (cache == nullptr ? positions.table(b) : positions(cache->position())));
+    for (const Block& block : blocks) x_BTC = block(x_BTC, cache);
     return norm(x_BTC);
   }
   Tensor logits(Tensor x_BTC) const {
@@ -131,10 +133,14 @@ std::unique_ptr<Recipe> language_model(const config::Config& config) {
   recipe->evaluators = {{.name = "validation", .loss = loss, .unit = "nats"}};
 
   // The logits of one position: `select` is 1 there and 0 elsewhere, so the head runs on a single row.
-  recipe->sampler = {.inputs = {{"tokens", DType::i32, {T}}, {"select", DType::f32, {1, T}}},
-                     .logits = [&gpt](const Batch& batch) {
-                       return gpt.logits(matmul(batch["select"], gpt.features(batch["tokens"])));
-                     }};
+  recipe->sampler = {
+      .inputs = {{"tokens", DType::i32, {T}}, {"select", DType::f32, {1, T}}},
+      .logits =
+          [&gpt](const Batch& batch) { return gpt.logits(matmul(batch["select"], gpt.features(batch["tokens"]))); },
+      .decoder = {.inputs = {{"token", DType::i32, {1}}}, .logits = [&gpt, T](const Batch& batch) {
+                    const nn::Cache cache(scalar(batch.builder(), "position", DType::i32), T);
+                    return gpt.logits(gpt.features(batch["token"], &cache));
+                  }}};
   recipe->hugging_face_config = hugging_face(config);
   return recipe;
 }

@@ -85,6 +85,16 @@ std::vector<GatheredTerm> grain_region(ir::Builder& b, const Recipe& recipe, con
   return gathered;
 }
 
+ir::Graph logits_program(const std::string& name, const Recipe& recipe, const std::vector<InputSpec>& inputs,
+                         const std::function<Tensor(const Batch&)>& logits) {
+  ir::Graph graph = program(name, recipe);
+  ir::Builder b(graph);
+  b.set_row_stable(true);
+  b.enter_region(graph.add_region(ir::RegionKind::step));
+  ops::output(logits(Batch(b, inputs, 1)), "logits");
+  return graph;
+}
+
 }  // namespace
 
 Tensor Batch::operator[](const std::string& name) const {
@@ -174,15 +184,16 @@ ir::Graph trace_evaluator(const Recipe& recipe, const Evaluator& evaluator, cons
 }
 
 ir::Graph trace_sampler(const Recipe& recipe, const config::Config&) {
+  if (!recipe.rows.rows) return logits_program("sampler", recipe, recipe.sampler.inputs, recipe.sampler.logits);
   ir::Graph graph = program("sampler", recipe);
   ir::Builder b(graph);
   b.enter_region(graph.add_region(ir::RegionKind::step));
-  if (recipe.rows.rows) {
-    ops::output(recipe.rows.rows(Batch(b, recipe.inputs, recipe.rows.batch)), "rows");
-    return graph;
-  }
-  ops::output(recipe.sampler.logits(Batch(b, recipe.sampler.inputs, 1)), "logits");
+  ops::output(recipe.rows.rows(Batch(b, recipe.inputs, recipe.rows.batch)), "rows");
   return graph;
+}
+
+ir::Graph trace_decoder(const Recipe& recipe, const config::Config&) {
+  return logits_program("decoder", recipe, recipe.sampler.decoder.inputs, recipe.sampler.decoder.logits);
 }
 
 }  // namespace ringmaster::models

@@ -83,10 +83,15 @@ struct Evaluator {
   std::string unit = {};  // "nats"
 };
 
-// A one-step program over `inputs` whose result is the output "logits"; sampling.h drives it.
+// A one-step program over `inputs` whose result is the output "logits"; sampling.h drives it. `decoder` gives the same bits from
+// one token a run: it keeps the others in caches (nn::Cache), whose states its trace declares. A recipe may leave it empty.
 struct Sampler {
   std::vector<InputSpec> inputs;
   std::function<Tensor(const Batch&)> logits;
+  struct Decoder {
+    std::vector<InputSpec> inputs;
+    std::function<Tensor(const Batch&)> logits;
+  } decoder;
 };
 
 // A program that makes rows of numbers, `columns` a row, `batch` rows a run: f32[batch, columns]. What it reads of a batch are
@@ -139,5 +144,6 @@ ir::Graph trace_phase(const Recipe& recipe, const Phase& phase, const config::Co
 ir::Graph trace_evaluator(const Recipe& recipe, const Evaluator& evaluator, const config::Config& config);
 // `step` only. Output "logits" of a batch of 1, or "rows".
 ir::Graph trace_sampler(const Recipe& recipe, const config::Config& config);
+ir::Graph trace_decoder(const Recipe& recipe, const config::Config& config);
 
 }  // namespace ringmaster::models

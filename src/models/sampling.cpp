@@ -47,6 +47,16 @@ std::span<const float> run_sampler(ir::Program& program, const Text& text, size_
   return program.output("logits");
 }
 
+// The tokens from `first` on, one by one; those before them are in the caches.
+std::span<const float> run_decoder(ir::Program& program, const Text& text, size_t first) {
+  for (size_t i = first; i < text.size(); ++i) {
+    *static_cast<int32_t*>(program.input("token", 0)) = text[i];
+    program.set_scalar("position", static_cast<double>(i));
+    program.run({}, 1);
+  }
+  return program.output("logits");
+}
+
 }  // namespace
 
 int32_t draw_token(std::span<const float> logits, const Choice& choice, double u) {
@@ -66,14 +76,18 @@ int32_t draw_token(std::span<const float> logits, const Choice& choice, double u
   return static_cast<int32_t>(best - logits.begin());  // u was 1 to rounding
 }
 
-std::vector<int32_t> generate_text(ir::Program& program, std::vector<int32_t> prompt, const TextOptions& options,
-                                   const std::function<void(int32_t)>& on_token) {
+std::vector<int32_t> generate_text(const TextPrograms& programs, std::vector<int32_t> prompt,
+                                   const TextOptions& options, const std::function<void(int32_t)>& on_token) {
   CHECK(!prompt.empty(), "a prompt has at least one token");
   const auto T = static_cast<size_t>(options.seq_len);
   const RandomStream stream({.seed = options.seed, .stream = stable_hash("sampler.text")});
   Text text = std::move(prompt), made;
+  size_t cached = 0;  // tokens of the text that the decoder has seen
   for (int64_t i = 0; i < options.tokens; ++i) {
-    const std::span<const float> logits = run_sampler(program, text, T);
+    const bool decode = programs.decoder != nullptr && text.size() <= T;
+    const std::span<const float> logits =
+        decode ? run_decoder(*programs.decoder, text, cached) : run_sampler(programs.sampler, text, T);
+    cached = text.size();
     const PhiloxCounter words = stream.words(options.sequence, static_cast<uint64_t>(i));
     const int32_t token = draw_token(logits, options.choice, static_cast<double>(words[0]) * 0x1p-32);
     text.push_back(token);

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "core/error.h"
 #include "ops/ops.h"
 
 namespace ringmaster::nn {
@@ -68,16 +69,30 @@ SelfAttention::SelfAttention(const Scope& scope, const Options& options)
       projection_(scope / "c_proj", options.width, options.width, {.weight = options.projection}),
       dropout_(scope / "attn_dropout", options.dropout) {}
 
-Tensor SelfAttention::operator()(Tensor x_BTC) const {
+Tensor Cache::append(const std::string& name, Tensor x_BH1D) const {
+  ir::Builder& b = x_BH1D.builder();
+  Shape shape = x_BH1D.shape();
+  shape.set(-2, length_);
+  b.graph().add_state({name, {x_BH1D.dtype(), shape}, ir::StateRole::cache});
+  const Tensor all = ops::update_slice(ops::state_read(b, name), x_BH1D, position_);
+  ops::state_write(all, name);
+  return all;
+}
+
+Tensor SelfAttention::operator()(Tensor x_BTC, const Cache* cache) const {
   const ScopeGuard scope(x_BTC.builder(), path_);
   const int64_t B = x_BTC.dim(0), T = x_BTC.dim(1), H = options_.heads, D = options_.width / H;
+  CHECK(cache == nullptr || (options_.causal && T == 1), "{} has a cache for {} tokens", path_, T);
   const Tensor qkv_3BHTD = ops::transpose(ops::reshape(qkv_(x_BTC), {B, T, 3, H, D}), {2, 0, 3, 1, 4});
   const std::vector<Tensor> parts = ops::split(qkv_3BHTD, 0, {1, 1, 1});
   const auto head = [&](int i) { return ops::reshape(parts[static_cast<size_t>(i)], {B, H, T, D}); };
-  const Tensor scores_BHTT =
-      ops::scale(ops::matmul(head(0), head(1), {.transpose_b = true}), 1.0 / std::sqrt(static_cast<double>(D)));
-  const Tensor weights_BHTT = dropout_(ops::softmax(scores_BHTT, options_.causal));
-  const Tensor y_BHTD = ops::matmul(weights_BHTT, head(2));
+  const Tensor keys = cache == nullptr ? head(1) : cache->append(path_ + ".keys", head(1));
+  const Tensor scores =  // [B,H,T,T]; with a cache [B,H,1,length]
+      ops::scale(ops::matmul(head(0), keys, {.transpose_b = true}), 1.0 / std::sqrt(static_cast<double>(D)));
+  const Tensor weights =
+      cache == nullptr ? ops::softmax(scores, options_.causal) : ops::softmax_at(scores, cache->position());
+  const Tensor values = cache == nullptr ? head(2) : cache->append(path_ + ".values", head(2));
+  const Tensor y_BHTD = ops::matmul(dropout_(weights), values);
   return projection_(ops::reshape(ops::transpose(y_BHTD, {0, 2, 1, 3}), {B, T, options_.width}));
 }
 

@@ -70,7 +70,21 @@ class Dropout {
   double p_;
 };
 
+// Where a program that sees one token a run keeps what attention must know of the tokens before it (a "KV cache").
+class Cache {
+ public:
+  Cache(Tensor position, int64_t length) : position_(position), length_(length) {}
+  // x_BH1D as row `position` of the state [B,H,length,D] of this name; all of the state, with what earlier runs left in it
+  Tensor append(const std::string& name, Tensor x_BH1D) const;
+  Tensor position() const { return position_; }  // i32[], of this run's token
+
+ private:
+  Tensor position_;
+  int64_t length_;
+};
+
 // softmax(q k' / sqrt(D)) v over H heads; Vaswani et al. 2017, arXiv:1706.03762.   x_BTC -> [B,T,C]
+//   with a cache x is one token, [B,1,C], and attends to itself and the tokens before it
 class SelfAttention {
  public:
   struct Options {
@@ -80,7 +94,7 @@ class SelfAttention {
     Init projection = Init::normal(0.02);
   };
   SelfAttention(const Scope& scope, const Options& options);
-  Tensor operator()(Tensor x_BTC) const;
+  Tensor operator()(Tensor x_BTC, const Cache* cache = nullptr) const;
 
  private:
   std::string path_;

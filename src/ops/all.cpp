@@ -61,6 +61,7 @@ constexpr std::array builtin{
     &sgd_op,
     &shift_op,
     &softmax_op,
+    &softmax_at_op,
     &softmax_grad_op,
     &split_op,
     &sqrt_op,
@@ -72,6 +73,7 @@ constexpr std::array builtin{
     &tanh_op,
     &transpose_op,
     &uniform_op,
+    &update_slice_op,
 };
 
 std::vector<const OpDef*>& list() {

@@ -3,9 +3,12 @@
 //   in  a [..,M,K], or [..,K,M] with transpose_a; b [..,K,N] or [K,N], or [..,N,K] with transpose_b; bias [N], optional
 //   out c [..,M,N]. f32, bf16 or f16, one for all.
 //   grad: da = dc b^T, db = a^T dc (a shared b: one GEMM over all rows), dbias = sum of dc over all rows
+//   row_stable: a row of c has the same bits however many rows there are; for programs that see a token at a time. Not for
+//   transpose_a.
 //   numerics: f32 sums in an order fixed by the shapes; 16-bit data is rounded once.   backend/cpu/dnnl.h says how.
 //   errors: config if the inner or leading dims, dtypes or the bias do not fit.
 #include "backend/cpu/dnnl.h"
+#include "backend/cpu/row_matmul.h"
 #include "ops/defs.h"
 #include "ops/element.h"
 #include "ops/ops.h"
@@ -19,7 +22,9 @@ namespace {
 using ir::OpView;
 using ir::Type;
 
-const ir::AttrSpec attrs[] = {{"transpose_a", false}, {"transpose_b", false}};
+const ir::AttrSpec attrs[] = {{"transpose_a", false},
+                              {"transpose_b", false},
+                              {"row_stable", false, false, "a row's bits do not depend on the number of rows"}};
 
 // The problem behind a node: `batch` products, or one over all rows where b is shared.
 backend::MatmulSpec problem(const OpView& v) {
@@ -47,6 +52,7 @@ std::vector<Type> infer(const OpView& v) {
   const int rank = a.shape.rank();
   if (rank < 2 || b.shape.rank() < 2) refuse(v, "both need two dims or more");
   const bool ta = v.attrs.flag("transpose_a"), tb = v.attrs.flag("transpose_b");
+  if (ta && v.attrs.flag("row_stable")) refuse(v, "a transposed a takes no row_stable");
   const int64_t k = a.shape.dim(ta ? -2 : -1), b_k = b.shape.dim(tb ? -1 : -2), b_n = b.shape.dim(tb ? -2 : -1);
   if (k != b_k) refuse(v, fmt::format("inner dims {} and {} differ{}", k, b_k, k == b_n ? "; transpose b?" : ""));
   Shape c = a.shape;
@@ -120,6 +126,11 @@ std::unique_ptr<ir::Kernel> empty_sum(const OpView& v) {
 std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
   const backend::MatmulSpec spec = problem(v);
   if (spec.k == 0) return empty_sum(v);
+  if (v.attrs.flag("row_stable")) {
+    return ir::make_kernel([=](const ir::KernelArgs& a) {
+      backend::row_matmul(spec, threads, a.in[0], a.in[1], spec.bias ? a.in[2] : nullptr, a.out[0]);
+    });
+  }
   auto matmul = std::make_unique<backend::Matmul>(spec, threads);
   const int64_t scratch = matmul->scratch_bytes();
   return ir::make_kernel(
@@ -136,6 +147,7 @@ int64_t gemm_flops(const OpView& v) {
 
 std::vector<ir::Sample> samples() {
   const ir::Attrs ta{{"transpose_a", true}}, tb{{"transpose_b", true}};
+  const ir::Attrs stable{{"row_stable", true}}, stable_tb{{"row_stable", true}, {"transpose_b", true}};
   const ir::Attrs both{{"transpose_a", true}, {"transpose_b", true}};
   std::vector<ir::Sample> list{
       {.in = {f32({1, 1}), f32({1, 1})}},
@@ -153,6 +165,12 @@ std::vector<ir::Sample> samples() {
       {.in = {f32({0, 5}), f32({5, 3})}},
       {.in = {f32({3, 0}), f32({0, 4}), f32({4})}},
       {.in = {f32({300, 40}), f32({40, 530}), f32({530})}},  // several tasks, with tails both ways
+      {.in = {f32({1, 1}), f32({1, 1})}, .attrs = stable},
+      {.in = {f32({1, 1, 33}), f32({33, 150}), f32({150})}, .attrs = stable},
+      {.in = {f32({2, 3, 7, 5}), f32({2, 3, 5, 17})}, .attrs = stable},
+      {.in = {f32({2, 3, 5}), f32({9, 5}), f32({9})}, .attrs = stable_tb},
+      {.in = {f32({2, 2, 4, 37}), f32({2, 2, 3, 37})}, .attrs = stable_tb},
+      {.in = {f32({0, 5}), f32({5, 3})}, .attrs = stable},
   };
   const auto shipped = [&](std::initializer_list<Type> in, const ir::Attrs& with = {}) {
     list.push_back({.in = in, .attrs = with, .shipped = true});
@@ -176,6 +194,9 @@ std::vector<ir::Sample> samples() {
     shipped({narrow, narrow}, tb);
     shipped({square, narrow});
     shipped({square, narrow}, ta);
+    const Type token = f32({1, 1, c});
+    shipped({token, f32({c, 4 * c}), f32({4 * c})}, stable);
+    shipped({token, f32({vocabulary, c})}, stable_tb);
   }
   return with_16_bit(std::move(list));
 }
@@ -197,11 +218,14 @@ const OpDef matmul_op{.name = "matmul",
 
 Tensor matmul(Tensor a, Tensor b, MatmulOptions options) {
   return a.builder().emit1(matmul_op, {a, b},
-                           {{"transpose_a", options.transpose_a}, {"transpose_b", options.transpose_b}});
+                           {{"transpose_a", options.transpose_a},
+                            {"transpose_b", options.transpose_b},
+                            {"row_stable", a.builder().row_stable()}});
 }
 
 Tensor linear(Tensor x, Tensor weight, Tensor bias) {
-  return bias.valid() ? x.builder().emit1(matmul_op, {x, weight, bias}) : x.builder().emit1(matmul_op, {x, weight});
+  if (!bias.valid()) return matmul(x, weight);
+  return x.builder().emit1(matmul_op, {x, weight, bias}, {{"row_stable", x.builder().row_stable()}});
 }
 
 }  // namespace ringmaster::ops

@@ -61,6 +61,7 @@ Tensor normal(ir::Builder& b, const Shape& shape, const std::string& stream = ""
 Tensor reshape(Tensor x, const Shape& shape);            // one dim may be -1
 Tensor transpose(Tensor x, std::vector<int64_t> order);  // out.dim(i) = x.dim(order[i])
 Tensor broadcast_to(Tensor x, const Shape& shape);
+Tensor update_slice(Tensor state, Tensor x, Tensor position);  // x [..,S,D] over rows position.. of [..,T,D]; i32[]
 std::vector<Tensor> split(Tensor x, int64_t dim, std::vector<int64_t> sizes);
 Tensor concat(std::span<const Tensor> xs, int64_t dim);
 
@@ -82,8 +83,10 @@ struct MatmulOptions {
 Tensor matmul(Tensor a, Tensor b, MatmulOptions options = {});             // [..,M,K] x [..,K,N] -> [..,M,N]
 Tensor linear(Tensor x, Tensor weight, Tensor bias = {});                  // [..,K] x [K,N] + [N]; also matmul
 Tensor layer_norm(Tensor x, Tensor gain, Tensor bias, double eps = 1e-5);  // over the last dim
-Tensor softmax(Tensor x, bool causal = false);                          // over the last dim; causal: j <= i of [..,T,T]
-Tensor embedding(Tensor table, Tensor ids);                             // [V,C], i32[..] -> [..,C]
+Tensor softmax(Tensor x, bool causal = false);  // over the last dim; causal: j <= i of [..,T,T]
+Tensor softmax_at(Tensor x,
+                  Tensor position);          // row `position` of a causal softmax: over j <= position of [..,C], i32[]
+Tensor embedding(Tensor table, Tensor ids);  // [V,C], i32[..] -> [..,C]
 Tensor one_hot(Tensor ids, int64_t classes, DType dtype = DType::f32);  // i32[..] -> [..,V]
 Tensor cross_entropy(Tensor logits, Tensor targets);                    // [..,V], i32[..] -> f32[..], nats
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // softmax: y_C = exp(x_C - max x) / sum exp(x_C - max x), over the last dim C.
+// softmax_at: each row is the row `position` of a causal softmax, to the bit, and has no gradient (a decoder's token).
 // softmax_grad: dx_C = y_C (dy_C - sum y_C dy_C).
 //   causal: x is [..,T,T] and row i sees only columns j <= i; y and dx are exactly 0 elsewhere, x is not read there
 //   in  x: f32, bf16 or f16, rank >= 1 (softmax_grad: y, dy)     out like x
+//   softmax_at: x is [..,C], position i32[] in [0, C): who sets the scalar checks it
 //   numerics: f32 in the fixed 16-lane order, rounded once.   errors: config if causal and not square; if dy is not like y.
 #include "backend/cpu/dnnl.h"
 #include "backend/cpu/vector_math.h"
@@ -26,10 +28,12 @@ using ir::OpView;
 
 const ir::AttrSpec attrs[] = {{"causal", false}};
 
+bool is_causal(const OpView& v) { return v.attrs.find("causal") != nullptr && v.attrs.flag("causal"); }
+
 void check(const OpView& v, const char* what) {
   const Shape& shape = v.in[0].shape;
   require_float(v.in[0], what);
-  const bool causal = v.attrs.flag("causal");
+  const bool causal = is_causal(v);
   const bool square = shape.rank() >= 2 && shape.dim(-1) == shape.dim(-2);
   if (shape.rank() < 1 || (causal && !square)) {
     throw Error({.kind = ErrorKind::config,
@@ -47,6 +51,14 @@ std::vector<ir::Type> infer_grad(const OpView& v) {
   if (!(v.in[0] == v.in[1])) {
     throw Error({.kind = ErrorKind::config,
                  .message = "y is " + str(v.in[0]) + ", dy is " + str(v.in[1]) + "; both must be alike"});
+  }
+  return {v.in[0]};
+}
+
+std::vector<ir::Type> infer_at(const OpView& v) {
+  check(v, "x");
+  if (!(v.in[1] == i32({}))) {
+    throw Error({.kind = ErrorKind::config, .message = "position is " + str(v.in[1]), .expected = "i32[]"});
   }
   return {v.in[0]};
 }
@@ -79,10 +91,10 @@ std::vector<Tensor> grad_grad(const ir::GradView& v) {
 
 void reference(const OpView& v, std::span<const ir::RefTensor> in, std::span<ir::RefTensor> out,
                const ir::RunContext&) {
-  const bool causal = v.attrs.flag("causal");
+  const bool causal = is_causal(v), at = v.in.size() == 2;
   const size_t c = static_cast<size_t>(v.in[0].shape.dim(-1));
   for (size_t begin = 0; begin < in[0].data.size(); begin += c) {
-    const size_t n = causal ? begin / c % c + 1 : c;
+    const size_t n = at ? static_cast<size_t>(in[1].data[0]) + 1 : causal ? begin / c % c + 1 : c;
     double top = -std::numeric_limits<double>::infinity(), total = 0.0;
     for (size_t j = 0; j < n; ++j) top = std::max(top, in[0].data[begin + j]);
     for (size_t j = 0; j < n; ++j) total += std::exp(in[0].data[begin + j] - top);
@@ -106,7 +118,7 @@ void reference_grad(const OpView& v, std::span<const ir::RefTensor> in, std::spa
 struct Visible {
   explicit Visible(const OpView& v)
       : columns(v.in[0].shape.dim(-1)),
-        causal(v.attrs.flag("causal")),
+        causal(is_causal(v)),
         rows(columns == 0 ? 0 : v.in[0].shape.elements() / columns) {}
   int64_t in_row(int64_t row) const { return causal ? row % columns + 1 : columns; }
   int64_t columns;
@@ -141,6 +153,27 @@ template <typename T> void softmax_grad_row(const T* y, const T* dy, T* dx, int6
   });
 }
 
+// Our own rows, of which `seen(args, row)` columns are visible.
+template <typename Seen> std::unique_ptr<ir::Kernel> rows_kernel(const OpView& v, int threads, Seen seen) {
+  const int64_t c = v.in[0].shape.dim(-1), rows = c == 0 ? 0 : v.in[0].shape.elements() / c;
+  threads = threads_for(v.in[0].shape.elements(), threads);
+  return with_float(v.in[0].dtype, [&]<typename T>(T) {
+    constexpr bool wide = std::is_same_v<T, float>;
+    return ir::make_kernel(
+        [=](const ir::KernelArgs& a) {
+#pragma omp parallel for num_threads(threads) schedule(static)
+          for (int64_t row = 0; row < rows; ++row) {
+            const int64_t n = seen(a, row);
+            T* y = a.output<T>(0) + row * c;
+            float* e = wide ? reinterpret_cast<float*>(y) : static_cast<float*>(a.scratch) + omp_get_thread_num() * c;
+            softmax_row(a.input<T>(0) + row * c, y, e, n);
+            std::fill(y + n, y + c, T{});
+          }
+        },
+        wide ? 0 : threads * c * 4);
+  });
+}
+
 std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
   const Visible visible(v);
   if (!visible.causal) {
@@ -152,22 +185,11 @@ std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
     return ir::make_kernel(
         [rows = std::move(rows)](const ir::KernelArgs& a) { rows->run({a.in[0]}, {a.out[0]}, a.scratch); }, scratch);
   }
-  threads = threads_for(v.in[0].shape.elements(), threads);
-  return with_float(v.in[0].dtype, [&]<typename T>(T) {
-    constexpr bool wide = std::is_same_v<T, float>;
-    return ir::make_kernel(
-        [=](const ir::KernelArgs& a) {
-#pragma omp parallel for num_threads(threads) schedule(static)
-          for (int64_t row = 0; row < visible.rows; ++row) {
-            const int64_t n = visible.in_row(row), c = visible.columns;
-            T* y = a.output<T>(0) + row * c;
-            float* e = wide ? reinterpret_cast<float*>(y) : static_cast<float*>(a.scratch) + omp_get_thread_num() * c;
-            softmax_row(a.input<T>(0) + row * c, y, e, n);
-            std::fill(y + n, y + c, T{});
-          }
-        },
-        wide ? 0 : threads * visible.columns * 4);
-  });
+  return rows_kernel(v, threads, [visible](const ir::KernelArgs&, int64_t row) { return visible.in_row(row); });
+}
+
+std::unique_ptr<ir::Kernel> cpu_at(const OpView& v, int threads) {
+  return rows_kernel(v, threads, [](const ir::KernelArgs& a, int64_t) { return int64_t{*a.input<int32_t>(1)} + 1; });
 }
 
 std::unique_ptr<ir::Kernel> cpu_grad(const OpView& v, int threads) {
@@ -199,6 +221,16 @@ std::vector<ir::Sample> samples_of(size_t inputs) {
   return with_16_bit(std::move(list));
 }
 
+std::vector<ir::Sample> samples_at() {
+  std::vector<ir::Sample> list;
+  for (const Shape& shape : {Shape{1}, Shape{7}, Shape{3, 5, 7}, Shape{17, 33}, Shape{4, 16}, Shape{0, 4},
+                             Shape{1, 4, 1, 64}, Shape{1, 12, 1, 256}}) {
+    const ir::Fill position{.kind = ir::Fill::ids, .low = 0.0, .high = static_cast<double>(shape.dim(-1))};
+    list.push_back({.in = {f32(shape), i32({})}, .fill = {{}, position}, .shipped = shape.rank() == 4});
+  }
+  return with_16_bit(std::move(list));
+}
+
 }  // namespace
 
 const OpDef softmax_op{.name = "softmax",
@@ -213,6 +245,17 @@ const OpDef softmax_op{.name = "softmax",
                        .samples = [] { return samples_of(1); },
                        .traits = {.cast = ir::CastClass::f32, .in_place = true}};
 
+const OpDef softmax_at_op{
+    .name = "softmax_at",
+    .doc = "x [..,C], position i32[]: exp(x) / sum exp(x) over columns up to position, 0 behind it",
+    .min_inputs = 2,
+    .max_inputs = 2,
+    .infer = infer_at,
+    .reference = reference,
+    .cpu = cpu_at,
+    .samples = samples_at,
+    .traits = {.cast = ir::CastClass::f32, .in_place = true, .differentiable = false}};
+
 const OpDef softmax_grad_op{.name = "softmax_grad",
                             .doc = "y, dy -> dx = y (dy - sum y dy) over the last dim",
                             .attrs = attrs,
@@ -226,5 +269,6 @@ const OpDef softmax_grad_op{.name = "softmax_grad",
                             .traits = {.cast = ir::CastClass::f32, .in_place = true}};
 
 Tensor softmax(Tensor x, bool causal) { return x.builder().emit1(softmax_op, {x}, {{"causal", causal}}); }
+Tensor softmax_at(Tensor x, Tensor position) { return x.builder().emit1(softmax_at_op, {x, position}); }
 
 }  // namespace ringmaster::ops

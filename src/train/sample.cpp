@@ -62,11 +62,14 @@ std::vector<std::string> sample(const SampleOptions& options, comm::Communicator
     tokenizer = data::make_tokenizer({.name = c.data.tokenizer, .folder = c.data.tokenizer_dir});
     session.emplace(
         c, comm,
-        SessionOptions{
-            .programs = {.sampler = true, .threads = threads_per_rank(c.launch.threads_per_rank, comm.node_size())}});
-    restore(*session, loaded);
+        SessionOptions{.programs = {.sampler = true,
+                                    .decoder = options.cache,
+                                    .threads = threads_per_rank(c.launch.threads_per_rank, comm.node_size())}});
+    restore(*session, loaded, Weights::averaged);
   });
-  exec::Executor& program = session->executor("sampler");
+  const bool cached = session->programs().find("decoder") != nullptr;
+  const models::TextPrograms programs{.sampler = session->executor("sampler"),
+                                      .decoder = cached ? &session->executor("decoder") : nullptr};
   const std::vector<int32_t> prompt = tokenizer->encode(options.prompt.empty() ? "\n" : options.prompt);
   const int32_t highest = *std::max_element(prompt.begin(), prompt.end());
   if (highest >= c.model.vocab_size) {
@@ -86,7 +89,7 @@ std::vector<std::string> sample(const SampleOptions& options, comm::Communicator
 
   nlohmann::json mine = nlohmann::json::array();  // this rank's sequences as token ids
   for (int64_t sequence = comm.rank(); sequence < options.count; sequence += comm.size()) {
-    mine.push_back(models::generate_text(program, prompt,
+    mine.push_back(models::generate_text(programs, prompt,
                                          {.seq_len = c.training.seq_len,
                                           .tokens = options.tokens,
                                           .choice = options.choice,

@@ -15,12 +15,13 @@
 namespace ringmaster::train {
 
 struct SampleOptions {
-  Path from;                  // a run folder (its newest checkpoint) or a checkpoint
-  std::string prompt;         // empty: a newline, which is not part of the text
+  Path from;           // a run folder (its newest checkpoint) or a checkpoint; its averaged weights if it has them
+  std::string prompt;  // empty: a newline, which is not part of the text
   std::string tokenizer_dir;  // in place of data.tokenizer_dir, which a checkpoint outside its run folder does not know
   int64_t count = 1;          // sequences
   int64_t tokens = 256;       // new ones of each sequence
   models::Choice choice = {};
+  bool cache = true;  // keys and values of earlier tokens are kept; the bits are the same without
   uint64_t seed = 0;
   std::function<void(std::string_view)> on_text;  // may be empty; with one sequence, its new bytes as they are drawn
 };

@@ -34,7 +34,8 @@ DiskPlace disk_place(const ir::State& state) {
       const size_t suffix = nn::average_name("").size();
       return {checkpoint::Kind::ema, state.name.substr(0, state.name.size() - suffix)};
     }
-    case ir::StateRole::optimizer: break;
+    case ir::StateRole::optimizer:
+    case ir::StateRole::cache: break;
   }
   return {checkpoint::Kind::optimizer, state.name};
 }
@@ -110,6 +111,7 @@ config::Resolved saved_config(const checkpoint::Loaded& loaded, const std::vecto
 checkpoint::Content content(const Session& session, const config::Config& config, const RunState& state) {
   checkpoint::Content content{.step = state.step};
   for (const ir::State& tensor : session.programs().states) {
+    if (tensor.role == ir::StateRole::cache) continue;
     const DiskPlace place = disk_place(tensor);
     auto& list = place.kind == checkpoint::Kind::model ? content.model
                  : place.kind == checkpoint::Kind::ema ? content.ema
@@ -124,6 +126,7 @@ checkpoint::Content content(const Session& session, const config::Config& config
 
 void restore(const Session& session, const checkpoint::Loaded& loaded, Weights weights) {
   for (const ir::State& tensor : session.programs().states) {
+    if (tensor.role == ir::StateRole::cache) continue;
     const DiskPlace place = disk_place(tensor);
     const checkpoint::TensorEntry* found = nullptr;
     if (weights == Weights::averaged && tensor.role == ir::StateRole::weight)

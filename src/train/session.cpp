@@ -14,14 +14,13 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 namespace ringmaster::train {
 namespace {
 
-constexpr const char* sampler_program = "sampler";
-
-// A sampler is not dealt: each rank runs whole sequences.
-bool is_dealt(const ir::Graph& graph) { return graph.name() != sampler_program; }
+// Samplers are not dealt: each rank runs whole sequences.
+bool is_dealt(const ir::Graph& graph) { return graph.name() != "sampler" && graph.name() != "decoder"; }
 
 Compiled compile_program(ir::Graph graph, const Programs& programs, const ProgramOptions& options) {
   const bool dealt = is_dealt(graph);
@@ -128,6 +127,12 @@ Programs compile(const config::Config& config, const ProgramOptions& options) {
   programs.recipe = make_recipe(config);
   for (ir::State& state : models::all_states(*programs.recipe, config))
     if (options.train || state.role == ir::StateRole::weight) programs.states.push_back(std::move(state));
+  std::optional<ir::Graph> decoder;
+  if (options.decoder && programs.recipe->sampler.decoder.logits) {
+    decoder = models::trace_decoder(*programs.recipe, config);
+    for (const ir::State& state : decoder->states())
+      if (state.role == ir::StateRole::cache) programs.states.push_back(state);
+  }
   programs.layout = ir::lay_out(programs.states);
   programs.num_grains = config.training.global_batch_size / config.training.grain_size;
   programs.deal = exec::deal(programs.num_grains, options.rank, options.ranks);
@@ -142,6 +147,7 @@ Programs compile(const config::Config& config, const ProgramOptions& options) {
       add(models::trace_evaluator(*programs.recipe, evaluator, config));
   }
   if (options.sampler) add(models::trace_sampler(*programs.recipe, config));
+  if (decoder) add(std::move(*decoder));
   return programs;
 }
 
@@ -186,6 +192,8 @@ Session::Session(const config::Config& config, comm::Communicator& comm, const S
   check_memory(programs_.peak_bytes(), comm);
   arena_ = std::make_unique<exec::Arena>(programs_.peak_bytes());
   arena_->paint();
+  for (const ir::State& s : programs_.states)  // rows that no token has reached meet weights of 0: they must be finite
+    if (s.role == ir::StateRole::cache) std::memset(state(s.name), 0, static_cast<size_t>(s.type.bytes()));
   for (Compiled& program : programs_.compiled) {
     if (options.adjust) options.adjust(program.placement);
     const bool dealt = is_dealt(program.graph);

@@ -17,6 +17,7 @@ namespace ringmaster::train {
 
 struct ProgramOptions {
   bool train = false, validation = false, sampler = false;  // which programs
+  bool decoder = false;  // the sampler a token at a time, if the recipe has one; its caches are states
   int rank = 0, ranks = 1;
   int threads = 1;
   int64_t segment_bytes = comm::Options{}.segment_bytes;
@@ -34,11 +35,11 @@ struct Compiled {
 
 struct Programs {
   std::unique_ptr<models::Recipe> recipe;
-  std::vector<ir::State> states;  // of the run, in arena order: weights, then what optimizers keep
+  std::vector<ir::State> states;  // of the run, in arena order: weights, what optimizers keep, caches
   ir::StateLayout layout;
   int64_t num_grains = 1;
   exec::Deal deal;                 // of this rank
-  std::vector<Compiled> compiled;  // train, validation, sampler, as asked for
+  std::vector<Compiled> compiled;  // train, validation, sampler, decoder, as asked for
 
   const Compiled* find(std::string_view name) const;  // null if it was not asked for
   int64_t peak_bytes() const;                         // of the highest program

@@ -55,8 +55,9 @@ TEST(LanguageModel, EveryProgramPassesThePipeline) {
   c.training.grain_size = 2;
   const auto recipe = language_model(c);
   for (const int ranks : {1, 3}) {
-    for (ir::Graph graph : {trace_phase(*recipe, recipe->phases[0], c),
-                            trace_evaluator(*recipe, recipe->evaluators[0], c), trace_sampler(*recipe, c)}) {
+    for (ir::Graph graph :
+         {trace_phase(*recipe, recipe->phases[0], c), trace_evaluator(*recipe, recipe->evaluators[0], c),
+          trace_sampler(*recipe, c), trace_decoder(*recipe, c)}) {
       EXPECT_NO_THROW(passes::run(graph, {.ranks = ranks}));
       EXPECT_EQ(ir::print(ir::parse(ir::print(graph), ops::find)).size() > 100, true);
     }

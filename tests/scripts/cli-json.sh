@@ -132,3 +132,5 @@ PYTHON
 a=$("$program" sample "$work/run" --tokens 20 --count 3 --seed 7 | sha256sum)
 b=$("$program" sample "$work/run" --tokens 20 --count 3 --seed 7 --ranks 2 | sha256sum)
 [ "$a" = "$b" ] || { echo "sample: two ranks drew other bytes" >&2; exit 1; }
+c=$("$program" sample "$work/run" --tokens 20 --count 3 --seed 7 --no-cache | sha256sum)
+[ "$a" = "$c" ] || { echo "sample: --no-cache drew other bytes" >&2; exit 1; }
