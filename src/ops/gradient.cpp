@@ -136,21 +136,39 @@ Tensor gradient(Tensor y, Tensor x) {
 
 void decompose(ir::Builder& builder) {
   Graph& graph = builder.graph();
-  auto& nodes = graph.regions()[static_cast<size_t>(builder.region())].nodes;
-  for (size_t i = 0; i < nodes.size();
-       ++i) {  // the list grows: replacements go right behind the node and are visited too
-    const NodeId id = nodes[i];
+  auto& list = graph.regions()[static_cast<size_t>(builder.region())].nodes;
+  std::vector<ValueId> stands_for(static_cast<size_t>(graph.num_values()), ir::none);  // none: itself
+  const auto resolve = [&](std::vector<ValueId>& values) {
+    for (ValueId& v : values)
+      while (static_cast<size_t>(v) < stands_for.size() && stands_for[static_cast<size_t>(v)] != ir::none)
+        v = stands_for[static_cast<size_t>(v)];
+  };
+  builder.enter_region(builder.region());
+  std::vector<NodeId> kept, ahead(list.rbegin(), list.rend());  // the next node last
+  list.clear();
+  while (!ahead.empty()) {
+    const NodeId id = ahead.back();
+    ahead.pop_back();
+    resolve(graph.node(id).inputs);
     const Node node = graph.node(id);
-    if (node.dead || node.op->decompose == nullptr) continue;
+    if (node.dead) continue;
+    if (node.op->decompose == nullptr) {
+      kept.push_back(id);
+      continue;
+    }
     const ir::ScopeGuard scope(builder, node.scope);
-    builder.enter_region(builder.region(), static_cast<int64_t>(i) + 1);
     const std::vector<Tensor> out = node.op->decompose(node.attrs, handles(builder, node.inputs));
+    stands_for.resize(static_cast<size_t>(graph.num_values()), ir::none);
     for (size_t k = 0; k < out.size(); ++k)
-      if (out[k].valid()) graph.replace_uses(node.outputs[k], out[k].id());
+      if (out[k].valid()) stands_for[static_cast<size_t>(node.outputs[k])] = out[k].id();
+    ahead.insert(ahead.end(), list.rbegin(), list.rend());  // what replaces it is visited too
+    list.clear();
     graph.remove(id);
   }
+  list = std::move(kept);
+  for (const ir::Region& region : graph.regions())
+    for (const NodeId id : region.nodes) resolve(graph.node(id).inputs);
   graph.compact();
-  builder.enter_region(builder.region());
 }
 
 }  // namespace ringmaster::ops

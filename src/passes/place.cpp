@@ -4,9 +4,11 @@
 // (greedy by size, Pisarchyk and Lee 2020, arXiv:2001.03288). The workspace lies low, so that the highest buffer is one that a
 // kernel writes to its end and the plan's peak can be checked against the touched bytes.
 #include <algorithm>
+#include <map>
 #include <numeric>
 
 #include "core/error.h"
+#include "passes/filled.h"
 #include "passes/passes.h"
 
 namespace ringmaster::passes {
@@ -122,7 +124,6 @@ class Placer {
 
   int32_t new_buffer(int64_t bytes, int64_t first, int64_t last, Category category, ValueId v) {
     out_.buffers.push_back({0, ir::align_up(bytes), first, last, category, v});
-    members_.resize(out_.buffers.size());
     return static_cast<int32_t>(out_.buffers.size()) - 1;
   }
 
@@ -130,7 +131,6 @@ class Placer {
     home_[static_cast<size_t>(v)] = home;
     if (home.buffer < 0) return;
     Buffer& buffer = out_.buffers[static_cast<size_t>(home.buffer)];
-    members_[static_cast<size_t>(home.buffer)].push_back(v);
     buffer.last = std::max({buffer.last, last_[static_cast<size_t>(v)], buffer.first});
   }
 
@@ -212,9 +212,7 @@ class Placer {
       return home.state != nullptr && home.state == written_[static_cast<size_t>(to)] && state_dies(home.state, now);
     const Buffer& buffer = out_.buffers[static_cast<size_t>(home.buffer)];
     const bool whole = home.offset == 0 && buffer.bytes == ir::align_up(graph_.type(from).bytes());
-    const auto& members = members_[static_cast<size_t>(home.buffer)];
-    return whole &&
-           std::all_of(members.begin(), members.end(), [&](ValueId v) { return last_[static_cast<size_t>(v)] <= now; });
+    return whole && buffer.last <= now;
   }
   static bool same_memory(const Home& a, const Home& b) {
     return a.buffer >= 0 ? a.buffer == b.buffer : a.state != nullptr && a.state == b.state;
@@ -240,22 +238,24 @@ class Placer {
     std::iota(order.begin(), order.end(), fixed_);
     std::stable_sort(order.begin(), order.end(),
                      [&](size_t a, size_t b) { return out_.buffers[a].bytes > out_.buffers[b].bytes; });
-    std::vector<size_t> done;
+    std::multimap<int64_t, size_t> done;  // by offset
+    Filled filled(end_ + 1, floor_);
     out_.peak_bytes = floor_;
     for (const size_t index : order) {
       Buffer& buffer = out_.buffers[index];
-      int64_t offset = floor_;
-      for (const size_t other : done) {  // sorted by offset
-        const Buffer& b = out_.buffers[other];
-        if (b.first > buffer.last || b.last < buffer.first || buffer.bytes == 0) continue;
+      buffer.offset = floor_;
+      if (buffer.bytes == 0) continue;
+      int64_t offset = filled.highest(buffer.first, buffer.last);
+      // none is larger than the first: what begins lower ends below `offset`
+      for (auto it = done.lower_bound(offset - out_.buffers[order.front()].bytes); it != done.end(); ++it) {
+        const Buffer& b = out_.buffers[it->second];
         if (offset + buffer.bytes <= b.offset) break;
-        offset = std::max(offset, b.offset + b.bytes);
+        if (b.first <= buffer.last && b.last >= buffer.first) offset = std::max(offset, b.offset + b.bytes);
       }
       buffer.offset = offset;
+      filled.take(buffer.first, buffer.last, offset, offset + buffer.bytes);
       out_.peak_bytes = std::max(out_.peak_bytes, offset + buffer.bytes);
-      done.insert(std::upper_bound(done.begin(), done.end(), index,
-                                   [&](size_t a, size_t b) { return out_.buffers[a].offset < out_.buffers[b].offset; }),
-                  index);
+      done.emplace(offset, index);
     }
     for (size_t v = 0; v < home_.size(); ++v) {
       const Home& home = home_[v];
@@ -273,7 +273,6 @@ class Placer {
   size_t fixed_ = 0;
   std::vector<Home> home_;
   std::vector<const ir::State*> written_;
-  std::vector<std::vector<ValueId>> members_;
 };
 
 }  // namespace

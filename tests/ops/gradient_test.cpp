@@ -120,6 +120,16 @@ TEST(Gradient, OfAChainOfAHundredThousandNodes) {
   EXPECT_EQ(again.live_nodes(), p.graph.live_nodes());
 }
 
+TEST(Gradient, AChainOfFusedOpsIsDecomposedIntoAHundredThousandNodes) {
+  Program p;
+  Tensor y = p.given("x", {1});
+  for (int i = 0; i < 20'000; ++i) y = gelu(y);
+  decompose(p.builder);
+  EXPECT_GT(p.graph.live_nodes(), 100'000);
+  for (const ir::NodeId id : p.graph.regions()[0].nodes) ASSERT_EQ(p.graph.node(id).op->decompose, nullptr);
+  ir::verify(p.graph, "decompose");
+}
+
 TEST(Gradient, OfADifferentiableOpWithoutOneIsTheUsersError) {
   const ir::OpDef floor{.name = "floor", .doc = "", .min_inputs = 1, .max_inputs = 1, .infer = [](const ir::OpView& v) {
                           return std::vector<ir::Type>{v.in[0]};

@@ -205,5 +205,58 @@ TEST(Place, RandomChainsAreSound) {
   }
 }
 
+// The lowest offset where nothing alive at the same time lies, the largest buffer first: by looking at every pair.
+TEST(Place, OffsetsAreThoseOfThePlainSearch) {
+  const RandomStream random({.seed = 8});
+  for (uint64_t trial = 0; trial < 100; ++trial) {
+    std::string text = "program p\nstep\n  %v0 f32[] = input() name=\"x\" shape=[]\n";
+    const uint64_t length = 3 + random.words(trial, 0)[0] % 60;
+    for (uint64_t i = 1; i <= length; ++i) {  // buffers of seven sizes; each value is read again some time later
+      const auto words = random.words(trial, i);
+      const int64_t n = 16 << words[1] % 7;
+      text += fmt::format("  %b{} f32[{}] = broadcast_to(%v{}) shape=[{}]\n", i, n, words[0] % i, n);
+      text += fmt::format("  %v{} f32[] = sum(%b{}) dims=[0]\n", i, 1 + words[2] % i);
+    }
+    text += fmt::format("  output(%v{}) name=\"y\"\n", length);
+    const ir::Placement placement = placed(text).placement;
+    expect_sound(placement, 0);
+    std::vector<ir::Buffer> order = placement.buffers, done;
+    std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.bytes > b.bytes; });
+    for (const ir::Buffer& buffer : order) {
+      int64_t offset = 0;
+      for (bool moved = true; moved;) {
+        moved = false;
+        for (const ir::Buffer& b : done) {
+          const bool together = b.first <= buffer.last && buffer.first <= b.last;
+          if (!together || offset + buffer.bytes <= b.offset || b.offset + b.bytes <= offset) continue;
+          offset = b.offset + b.bytes;
+          moved = true;
+        }
+      }
+      ASSERT_EQ(buffer.offset, offset) << "trial " << trial << ", value " << buffer.value;
+      done.push_back(buffer);
+    }
+  }
+}
+
+// Each tanh keeps its output for backward: a hundred thousand buffers alive at once. Quadratic work would take minutes.
+TEST(Place, AChainOfAHundredThousandNodesPassesThePipeline) {
+  ir::Graph graph("chain");
+  graph.add_state({"w", {DType::f32, {16}}, ir::StateRole::weight});
+  ir::Builder b(graph);
+  b.enter_region(graph.add_region(ir::RegionKind::for_grain));
+  ir::Tensor y = ops::state_read(b, "w");
+  for (int i = 0; i < 100'000; ++i) y = ops::tanh(y);
+  ops::grain_gather(ops::loss_term(ops::sum(y), "n", 1.0), 1);
+  b.enter_region(graph.add_region(ir::RegionKind::step));
+  ops::output(ops::gradient_of(ops::state_read(b, "w")), "g");
+  run(graph, {});
+  EXPECT_GT(graph.live_nodes(), 300'000);
+  const ir::StateLayout states = ir::lay_out(graph.states());
+  const ir::Placement placement = place(graph, {.local_grains = 1, .states = &states});
+  EXPECT_GE(placement.peak_bytes, 100'000 * 64);
+  EXPECT_LE(placement.peak_bytes, 100'010 * 64);
+}
+
 }  // namespace
 }  // namespace ringmaster::passes
