@@ -4,7 +4,10 @@
 #include "checkpoint/run_folder.h"
 #include "config/show.h"
 
+#include <algorithm>
+#include <array>
 #include <cstring>
+#include <string_view>
 
 namespace ringmaster::train {
 namespace {
@@ -105,7 +108,12 @@ checkpoint::Content content(const Session& session, const config::Config& config
 }
 
 void restore(const Session& session, const checkpoint::Loaded& loaded) {
+  const bool imported = run_state(loaded).imported();
   for (const ir::State& tensor : session.programs().states) {
+    if (imported && kind_of(tensor.role) == checkpoint::Kind::optimizer) {
+      std::memset(session.state(tensor.name), 0, static_cast<size_t>(tensor.type.bytes()));
+      continue;
+    }
     const checkpoint::TensorEntry* found = loaded.find(kind_of(tensor.role), tensor.name);
     if (found == nullptr) throw broken(loaded, fmt::format("has no tensor {}", tensor.name));
     if (found->dtype != tensor.type.dtype || found->shape != tensor.type.shape) {
@@ -126,6 +134,21 @@ void check_same_run(const config::Resolved& now, const config::Config& then, con
     info.expected = steps ? fmt::format("at least {}", d.a) : d.a;
     info.cure = fmt::format("set {} back to {}, or start anew: --run-dir with another folder (resuming from {})", d.key,
                             d.a, from.string());
+    throw Error(info);
+  }
+}
+
+void check_same_model(const config::Resolved& now, const config::Config& then, const Path& from) {
+  constexpr std::array<std::string_view, 7> keys{"model.recipe",    "model.layers",     "model.heads",
+                                                 "model.width",     "model.vocab_size", "model.tied_embeddings",
+                                                 "training.seq_len"};
+  for (const config::KeyDifference& d : config::differences(then, now.config, config::Effect::numbers)) {
+    if (std::ranges::find(keys, d.key) == keys.end()) continue;
+    ErrorInfo info =
+        config::error_at(now, d.key, fmt::format("`{}` is {}, but the imported weights have {}", d.key, d.b, d.a));
+    info.found = d.b;
+    info.expected = d.a;
+    info.cure = fmt::format("set {} to {}, as in the config.json of {}", d.key, d.a, from.string());
     throw Error(info);
   }
 }
