@@ -123,7 +123,9 @@ Arguments Arguments::parse(std::vector<std::string> words) {
   app.set_help_flag();
   app.allow_extras();
   std::vector<std::string> targets;
-  if (!command.target.empty()) app.add_option("target", targets)->allow_extra_args(command.target.ends_with("..."));
+  const bool takes_more = command.target.ends_with("...");
+  const auto places = static_cast<size_t>(std::ranges::count(command.target, ' ')) + 1;  // words of the target
+  if (!command.target.empty()) app.add_option("target", targets)->allow_extra_args(takes_more || places > 1);
   std::map<std::string, int64_t, std::less<>> given;
   for (const Flag& flag : command.flags) {
     const std::string name(flag.name);
@@ -149,7 +151,9 @@ Arguments Arguments::parse(std::vector<std::string> words) {
   for (const Flag& flag : command.flags) check_values(command, flag, parsed.values(flag.name));
   if (!targets.empty()) parsed.target_ = targets.front();
   parsed.targets_ = std::move(targets);
-  if (parsed.target_.empty() && !command.target.empty() && !parsed.has("--help")) {
+  if (!takes_more && parsed.targets_.size() > places) refuse_word(command, parsed.targets_[places]);
+  const bool lacks = parsed.targets_.size() < places || std::ranges::count(parsed.targets_, "") > 0;
+  if (lacks && !command.target.empty() && !parsed.has("--help")) {
     throw Error({.kind = ErrorKind::usage,
                  .message = fmt::format("{} {} needs {}", program_name(), command.name, command.target),
                  .expected = usage(command),

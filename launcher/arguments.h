@@ -30,7 +30,7 @@ class Arguments {
 
   const std::vector<std::string>& targets() const {
     return targets_;
-  }  // all of them, where Command::target ends in "..."
+  }  // all of them, where Command::target has several words or ends in "..."
 
   bool has(std::string_view flag) const;
   std::optional<std::string> value(std::string_view flag) const;

@@ -25,7 +25,7 @@ struct Example {
 
 struct Command {
   std::string_view name;    // "train", "config show"
-  std::string_view target;  // "CONFIG", "RUN|CKPT", "IN..."; empty: it takes no argument
+  std::string_view target;  // "CONFIG", "RUN|CKPT", "DIR OUT", "IN..."; empty: it takes no argument
   std::string_view doc;     // one line
   std::string_view group;   // of the overview
   std::vector<Flag> flags;
@@ -55,6 +55,8 @@ int doctor(const Arguments& arguments);
 int bench_step(const Arguments& arguments);
 int checkpoint_ls(const Arguments& arguments);
 int checkpoint_verify(const Arguments& arguments);
+int checkpoint_export(const Arguments& arguments);
+int checkpoint_import(const Arguments& arguments);
 int data_tokenize(const Arguments& arguments);
 
 }  // namespace ringmaster::launcher

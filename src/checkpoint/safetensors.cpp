@@ -22,14 +22,16 @@ constexpr int64_t page = 4096;                    // data starts at a multiple o
 constexpr uint64_t largest_header = 100'000'000;  // the format's own bound
 constexpr std::string_view metadata_key = "__metadata__";
 
-constexpr std::array<std::pair<DType, std::string_view>, 8> dtypes{{{DType::f32, "F32"},
-                                                                    {DType::bf16, "BF16"},
-                                                                    {DType::f16, "F16"},
-                                                                    {DType::f64, "F64"},
-                                                                    {DType::i32, "I32"},
-                                                                    {DType::i64, "I64"},
-                                                                    {DType::u8, "U8"},
-                                                                    {DType::u16, "U16"}}};
+constexpr std::array<std::pair<DType, std::string_view>, 9> dtypes{
+    {{DType::f32, "F32"},
+     {DType::bf16, "BF16"},
+     {DType::f16, "F16"},
+     {DType::f64, "F64"},
+     {DType::i32, "I32"},
+     {DType::i64, "I64"},
+     {DType::u8, "U8"},
+     {DType::u16, "U16"},
+     {DType::u8, "BOOL"}}};  // only read: masks of PyTorch
 
 Error refuse(const std::string& file, std::string message, std::string expected = {}) {
   return Error({.kind = ErrorKind::checkpoint,
@@ -80,7 +82,7 @@ class HeaderEvents {
     const auto* found = std::find_if(dtypes.begin(), dtypes.end(), [&](const auto& d) { return d.second == value; });
     if (found == dtypes.end()) {
       throw refuse(file_, fmt::format("dtype of {} is \"{}\"", quoted(), value),
-                   "F32, BF16, F16, F64, I32, I64, U8 or U16");
+                   "F32, BF16, F16, F64, I32, I64, U8, U16 or BOOL");
     }
     dtype_ = found->first;
     return true;

@@ -5,6 +5,7 @@
 // Names and orientation of the parameters are those of Hugging Face's GPT-2, so that a checkpoint opens there as written.
 #include <cmath>
 
+#include "models/gpt2_config.h"
 #include "models/models.h"
 #include "nn/layers.h"
 #include "ops/ops.h"
@@ -98,25 +99,6 @@ struct Gpt {
   }
 };
 
-// https://huggingface.co/docs/transformers/model_doc/gpt2#transformers.GPT2Config
-nlohmann::json hugging_face(const config::Config& c) {
-  return {{"model_type", "gpt2"},
-          {"architectures", {"GPT2LMHeadModel"}},
-          {"activation_function", "gelu_new"},
-          {"n_layer", c.model.layers},
-          {"n_head", c.model.heads},
-          {"n_embd", c.model.width},
-          {"n_positions", c.training.seq_len},
-          {"vocab_size", c.model.vocab_size},
-          {"layer_norm_epsilon", 1e-5},
-          {"resid_pdrop", c.model.dropout},
-          {"embd_pdrop", c.model.dropout},
-          {"attn_pdrop", c.model.dropout},
-          {"tie_word_embeddings", c.model.tied_embeddings},
-          {"bos_token_id", nullptr},
-          {"eos_token_id", nullptr}};
-}
-
 }  // namespace
 
 std::unique_ptr<Recipe> language_model(const config::Config& config) {
@@ -141,7 +123,7 @@ std::unique_ptr<Recipe> language_model(const config::Config& config) {
                     const nn::Cache cache(scalar(batch.builder(), "position", DType::i32), T);
                     return gpt.logits(gpt.features(batch["token"], &cache));
                   }}};
-  recipe->hugging_face_config = hugging_face(config);
+  recipe->hugging_face_config = to_gpt2_config(config);
   return recipe;
 }
 

@@ -65,7 +65,7 @@ std::vector<std::string> sample(const SampleOptions& options, comm::Communicator
         SessionOptions{.programs = {.sampler = true,
                                     .decoder = options.cache,
                                     .threads = threads_per_rank(c.launch.threads_per_rank, comm.node_size())}});
-    restore(*session, loaded, Weights::averaged);
+    restore(*session, loaded, WeightChoice::averaged);
   });
   const bool cached = session->programs().find("decoder") != nullptr;
   const models::TextPrograms programs{.sampler = session->executor("sampler"),

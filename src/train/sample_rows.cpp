@@ -92,7 +92,7 @@ Rows sample_rows(const SampleRowsOptions& options, comm::Communicator& comm) {
         c, comm,
         SessionOptions{
             .programs = {.sampler = true, .threads = threads_per_rank(c.launch.threads_per_rank, comm.node_size())}});
-    restore(*session, loaded, Weights::averaged);
+    restore(*session, loaded, WeightChoice::averaged);
     samples = data::open(c).validation;
     reads = reads_samples(session->executor("sampler"), session->recipe());
     rows.columns = rows_of(session->recipe()).columns;

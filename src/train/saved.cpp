@@ -5,7 +5,10 @@
 #include "config/show.h"
 #include "nn/optimizer.h"
 
+#include <algorithm>
+#include <array>
 #include <cstring>
+#include <string_view>
 
 namespace ringmaster::train {
 namespace {
@@ -124,13 +127,19 @@ checkpoint::Content content(const Session& session, const config::Config& config
   return content;
 }
 
-void restore(const Session& session, const checkpoint::Loaded& loaded, Weights weights) {
+// An import holds weights alone: the optimizer begins at 0, averages begin as the weights.
+void restore(const Session& session, const checkpoint::Loaded& loaded, WeightChoice weights) {
+  const bool imported = run_state(loaded).imported();
   for (const ir::State& tensor : session.programs().states) {
     if (tensor.role == ir::StateRole::cache) continue;
+    if (imported && tensor.role == ir::StateRole::optimizer) {
+      std::memset(session.state(tensor.name), 0, static_cast<size_t>(tensor.type.bytes()));
+      continue;
+    }
     const DiskPlace place = disk_place(tensor);
     const checkpoint::TensorEntry* found = nullptr;
-    if (weights == Weights::averaged && tensor.role == ir::StateRole::weight)
-      found = loaded.find(checkpoint::Kind::ema, place.name);
+    if (imported || (weights == WeightChoice::averaged && tensor.role == ir::StateRole::weight))
+      found = loaded.find(imported ? checkpoint::Kind::model : checkpoint::Kind::ema, place.name);
     if (found == nullptr) found = loaded.find(place.kind, place.name);
     if (found == nullptr) throw broken(loaded, fmt::format("has no tensor {}", tensor.name));
     if (found->dtype != tensor.type.dtype || found->shape != tensor.type.shape) {
@@ -151,6 +160,21 @@ void check_same_run(const config::Resolved& now, const config::Config& then, con
     info.expected = steps ? fmt::format("at least {}", d.a) : d.a;
     info.cure = fmt::format("set {} back to {}, or start anew: --run-dir with another folder (resuming from {})", d.key,
                             d.a, from.string());
+    throw Error(info);
+  }
+}
+
+void check_same_model(const config::Resolved& now, const config::Config& then, const Path& from) {
+  constexpr std::array<std::string_view, 7> keys{"model.recipe",    "model.layers",     "model.heads",
+                                                 "model.width",     "model.vocab_size", "model.tied_embeddings",
+                                                 "training.seq_len"};
+  for (const config::KeyDifference& d : config::differences(then, now.config, config::Effect::numbers)) {
+    if (std::ranges::find(keys, d.key) == keys.end()) continue;
+    ErrorInfo info =
+        config::error_at(now, d.key, fmt::format("`{}` is {}, but the imported weights have {}", d.key, d.b, d.a));
+    info.found = d.b;
+    info.expected = d.a;
+    info.cure = fmt::format("set {} to {}, as in the config.json of {}", d.key, d.a, from.string());
     throw Error(info);
   }
 }

@@ -30,9 +30,11 @@ void check_resume(const TrainOptions& options, const Path& checkpoint, Checked& 
   const config::Resolved& now = options.resolved;
   const checkpoint::Loaded loaded = checkpoint::open(checkpoint);
   const config::Config saved = saved_config(loaded, {}).config;
+  checked.checkpoint = checkpoint.string();
+  const RunState state = run_state(loaded);
+  if (state.imported()) return check_same_model(now, saved, checkpoint);
   check_same_run(now, saved, options.resume == Resume::automatic ? config::Effect::input : config::Effect::numbers,
                  checkpoint);
-  const RunState state = run_state(loaded);
   if (state.data_hash != checked.data_hash) {
     ErrorInfo info = config::error_at(now, "data.path", "the data is not what the run to resume was trained on");
     info.found = "SHA-256 " + checked.data_hash;
@@ -40,7 +42,6 @@ void check_resume(const TrainOptions& options, const Path& checkpoint, Checked& 
     info.cure = "restore the data, or start anew: --run-dir with another folder";
     throw Error(info);
   }
-  checked.checkpoint = checkpoint.string();
   checked.finished = state.step >= now.config.training.steps;
 }
 
@@ -209,12 +210,15 @@ class Run {
         const checkpoint::Loaded loaded = checkpoint::open(checkpoint_);
         restore(*session_, loaded);
         progress_.state = run_state(loaded);
+        progress_.state.data_hash = data_hash_;  // an import has none yet
       }
       if (root_) metrics_.emplace(Path(c.output.dir) / "metrics.jsonl", progress_.state.step);
     });
     if (checkpoint_.empty()) return;
     log_.line("resumed from " + checkpoint_);
-    terminal_.note(fmt::format("resumed at step {} from {}", progress_.state.step, checkpoint_));
+    terminal_.note(progress_.state.step == 0
+                       ? "starts from the weights of " + checkpoint_
+                       : fmt::format("resumed at step {} from {}", progress_.state.step, checkpoint_));
   }
 
   // ---- ends

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """bpe_parity: the ids of `ringmaster data tokenize` against those of the PyPI package tokenizers.
 
-The peer is BPE over the same two files behind ByteLevel(add_prefix_space=False), with no added tokens: <|endoftext|> in a text is
-ordinary characters on both sides. Characters without a class in one of the two Unicode versions are listed, not compared."""
+<|endoftext|> in a text is ordinary characters on both sides. Characters without a class in one of the two Unicode versions are
+listed, not compared."""
 
 import random
 import struct
@@ -10,13 +10,11 @@ import unicodedata
 from os import environ
 from pathlib import Path
 
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-
-from cases import SCRATCH, Skip, case, main, ringmaster
+from bpe import own_vocabulary, peer
+from cases import ROOT, SCRATCH, Skip, case, main, ringmaster
 
 SEED, MIXED_BYTES = 20240520, 100_000
 LLMC_HEADER_BYTES, LLMC_MAGIC = 1024, 20240520
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def pieces(draw):
@@ -55,22 +53,6 @@ def published_vocabulary():
     if not (folder / "encoder.json").exists():
         raise Skip("shared data is absent")
     return folder
-
-
-def own_vocabulary():
-    """300 merges learnt by the peer, in files of Hugging Face names: other ids than GPT-2 has, and no token <|endoftext|>"""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    trainer = trainers.BpeTrainer(vocab_size=556, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
-    tokenizer.train_from_iterator([path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))], trainer)
-    tokenizer.model.save(str(SCRATCH))
-    return SCRATCH
-
-
-def peer(vocabulary, encoder, merges):
-    tokenizer = Tokenizer(models.BPE.from_file(str(vocabulary / encoder), str(vocabulary / merges)))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    return lambda text: tokenizer.encode(text, add_special_tokens=False).ids
 
 
 def ours(vocabulary, text, threads):

@@ -8,6 +8,7 @@ import traceback
 from os import environ
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(environ.get("RINGMASTER_BUILD", "build/release"))
 SCRATCH = Path(environ.get("TMPDIR", "/tmp"))
 CASES = {}

@@ -7,10 +7,12 @@ import math
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import GPT2Config, GPT2LMHeadModel
+from transformers.utils import logging
 
 from cases import BUILD, SCRATCH, run
 
 torch.set_num_threads(2)
+logging.disable_progress_bar()
 
 
 def twin(model, seq_len, seed=0):
@@ -46,7 +48,10 @@ def settings(config):
 
 def ours(network, data, config, base=None):
     """what parity_step says of the training program with these weights and batches"""
-    weights = {name: p.detach().contiguous() for name, p in network.named_parameters()}
+    return ours_of({name: p.detach().contiguous() for name, p in network.named_parameters()}, data, config, base)
+
+
+def ours_of(weights, data, config, base=None):
     save_file({**weights, **data}, SCRATCH / "in.safetensors")
     empty = SCRATCH / "base.yaml"
     empty.write_text("model: {}\n")

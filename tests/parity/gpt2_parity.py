@@ -1,12 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """gpt2_parity: GPT-2's forward pass, every gradient and the losses of a training run, against PyTorch with the same weights."""
 
-from pathlib import Path
-
 import gpt2
-from cases import case, close, main
-
-ROOT = Path(__file__).resolve().parents[2]
+from cases import ROOT, case, close, main
 
 TINY = {"layers": 3, "heads": 4, "width": 64, "vocab_size": 256}
 ODD = {"layers": 2, "heads": 5, "width": 200, "vocab_size": 1001}

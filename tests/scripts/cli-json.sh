@@ -83,6 +83,11 @@ assert [row["verified"] for row in listed] == [True]
 has(listed[0], "step sequence path bytes verified")
 verified = ask("checkpoint_verify", "valid step sequence files tensors bytes params_hash state_hash errors", "checkpoint", "verify", run)
 assert verified["valid"] and verified["params_hash"] == evaluation["params_hash"]
+exported = ask("checkpoint_export", "path step dtype tensors bytes tokenizer", "checkpoint", "export", run, work + "/hf")
+assert exported["step"] == 3 and exported["dtype"] == "f32" and exported["tokenizer"] is None
+imported = ask("checkpoint_import", "run checkpoint tensors parameters params_hash", "checkpoint", "import", work + "/hf", work + "/in")
+assert imported["params_hash"] == evaluation["params_hash"] and imported["tensors"] == exported["tensors"]
+assert imported["parameters"] * 4 == exported["bytes"]
 doctor = json.loads(subprocess.run([program, "doctor", "--json"], capture_output=True, text=True).stdout)
 has(doctor, "schema ok checks cpu isa versions")
 assert all(set(check) == {"name", "status", "found", "expected", "cure"} and check["status"] in ("ok", "warn", "fail") for check in doctor["checks"])

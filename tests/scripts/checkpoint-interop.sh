@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+# checkpoint-interop: export and import as users meet them: docs/hugging-face.md works as written, what is refused ends with exit
+# code 2 and leaves nothing behind, and an import is a run to go on from.
+set -uo pipefail
+program=$RINGMASTER_BUILD/bin/ringmaster
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failures=0
+
+fail() {
+  printf 'FAILED %s\n' "$1" >&2
+  failures=$((failures + 1))
+}
+
+# refused PATTERN ARGUMENT...: exit code 2, the pattern on stderr, nothing on stdout, no file made, changed or deleted
+refused() {
+  local pattern=$1 before
+  shift
+  before=$(find "$work" -newermt 1970-01-01 -printf '%p %s %T@\n' | sort)
+  "$program" "$@" >"$work.out" 2>"$work.err"
+  local code=$?
+  [ $code = 2 ] || fail "$*: exit code $code, expected 2"
+  [ -s "$work.out" ] && fail "$*: stdout is not empty"
+  grep -Eq "$pattern" "$work.err" || fail "$*: expected \"$pattern\" in: $(cat "$work.err")"
+  [ "$(find "$work" -newermt 1970-01-01 -printf '%p %s %T@\n' | sort)" = "$before" ] || fail "$*: changed something"
+  rm -f "$work.out" "$work.err"
+}
+
+PATH=$(cd "$RINGMASTER_BUILD/bin" && pwd):$PATH python3 tests/docs/run_blocks.py docs/hugging-face.md ||
+  fail "docs/hugging-face.md does not work as written"
+
+yes 'the ring goes round' | head -n 400 >"$work/text.txt"
+printf 'model: {layers: 1, heads: 2, width: 16}\ntraining: {steps: 2, seq_len: 16}\ndata: {path: %s}\nlaunch: {threads_per_rank: 1}\n' \
+  "$work/text.txt" >"$work/tiny.yaml"
+"$program" train "$work/tiny.yaml" --run-dir "$work/run 1" --quiet || fail "train"
+run="$work/run 1" saved="$work/run 1/checkpoint/step-00000002"
+"$program" checkpoint export "$run" "$work/hf" >/dev/null || fail "export"
+
+refused 'needs RUN\|CKPT OUT' checkpoint export
+refused 'needs RUN\|CKPT OUT' checkpoint export "$run"
+refused 'one argument too many' checkpoint export "$run" "$work/a" "$work/b"
+refused 'needs DIR OUT' checkpoint import "$work/hf"
+refused 'exists' checkpoint export "$run" "$work/hf"
+refused 'exists' checkpoint export "$run" "$work/text.txt"
+refused 'inside' checkpoint export "$run" "$saved/hf"
+refused 'inside' checkpoint export "$run" "$run/checkpoint/hf.safetensors"
+refused 'no folder that exists' checkpoint export "$run" "$work/none/hf"
+refused 'no type of weights' checkpoint export "$run" "$work/new" --dtype f64
+refused 'holds no tokenizer' checkpoint export "$run" "$work/new" --tokenizer-dir "$work"
+refused 'would be ignored' checkpoint export "$run" "$work/new.safetensors" --tokenizer-dir "$work"
+refused 'does not exist' checkpoint export "$work/nothing" "$work/new"
+refused 'is not a folder' checkpoint import "$work/text.txt" "$work/new"
+refused 'holds no config.json' checkpoint import "$run" "$work/new"
+refused 'another run' checkpoint import "$work/hf" "$run"
+refused 'holds other files' checkpoint import "$work/hf" "$work/hf"
+
+"$program" checkpoint import "$work/hf" "$work/in" >/dev/null || fail "import"
+"$program" checkpoint verify "$work/in" >/dev/null || fail "the imported checkpoint is damaged"
+refused 'imported weights have 16' train "$work/tiny.yaml" --run-dir "$work/in" --set model.width=32
+refused 'imported weights have 16' train "$work/tiny.yaml" --run-dir "$work/in" --set training.seq_len=8
+"$program" train "$work/tiny.yaml" --run-dir "$work/in" --ranks 2 --set optimizer.lr=0.01 --quiet || fail "train on from an import"
+"$program" train "$work/tiny.yaml" --run-dir "$work/other" --resume "$work/in/checkpoint/step-00000000" --quiet ||
+  fail "--resume of an import"
+[ "$failures" = 0 ]
