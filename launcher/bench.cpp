@@ -97,7 +97,7 @@ json as_json(const train::BenchStep& bench, const comm::Communicator& comm, cons
   }
   json row{{"name", "step"},
            {"bytes", nullptr},
-           {"unit", "tokens/s"},
+           {"unit", bench.items() + "/s"},
            {"values", measured.ours},
            {"median", median(measured.ours)},
            {"min", std::ranges::min(measured.ours)},
@@ -130,7 +130,7 @@ std::string as_text(const train::BenchStep& bench, const comm::Communicator& com
   std::string out = fmt::format("{} rank{} x {} thread{}, {}, {}\n\n", comm.size(), comm.size() == 1 ? "" : "s",
                                 bench.session().threads(), bench.session().threads() == 1 ? "" : "s", train::isa(),
                                 train::cpu_name());
-  out += line("ringmaster  tokens/s", measured.ours, 0);
+  out += line(fmt::format("ringmaster  {}/s", bench.items()), measured.ours, 0);
   if (peer) {
     out += line("torch       tokens/s", measured.peers, 0);
     out += line("ratio of pairs", ratios(measured), 3);
@@ -174,6 +174,14 @@ int bench_step(const Arguments& arguments) {
   config::Resolved resolved = arguments.load_config();
   const int64_t ranks = resolved.config.launch.ranks;
   if (vs) check_peer(*vs, ranks);
+  if (vs && resolved.config.model.recipe != "language_model") {
+    throw Error({.kind = ErrorKind::usage,
+                 .message = fmt::format("--vs {} compares GPTs, the recipe is {}", *vs, resolved.config.model.recipe),
+                 .key = "--vs",
+                 .found = resolved.config.model.recipe,
+                 .expected = "language_model",
+                 .cure = "leave --vs out"});
+  }
   if (!comm::launched_by_mpi() && ranks > 1) return run_data_job(arguments, static_cast<int>(ranks));
 
   const auto comm = join_job(arguments, comm_options(resolved.config));

@@ -44,7 +44,7 @@ std::vector<Command> running() {
        .run = train},
       {.name = "eval",
        .target = "RUN|CKPT",
-       .doc = "the validation loss of a run's newest checkpoint, or of a checkpoint",
+       .doc = "the validation loss of a run's newest checkpoint, or of a checkpoint, with the weights under training",
        .group = runs,
        .flags = {{"--data", "FILE", "all of FILE is the validation split"}, set, json, help_flag},
        .examples = {{"eval runs/gpt-quickstart", "on the run's own validation split"},
@@ -52,7 +52,8 @@ std::vector<Command> running() {
        .run = eval},
       {.name = "sample",
        .target = "RUN|CKPT",
-       .doc = "text, points or numbers from a run's newest checkpoint, or from a checkpoint",
+       .doc = "text, points or numbers from a run's newest checkpoint, or from a checkpoint; averaged weights if it "
+              "has them",
        .group = runs,
        .flags = {{"--prompt", "TEXT", "what the text begins with; default a line's start"},
                  {"--tokens", "N", "new tokens of each sequence; default 256"},

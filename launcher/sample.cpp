@@ -12,12 +12,14 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <cmath>
 #include <utility>
 
 namespace ringmaster::launcher {
 namespace {
 
-constexpr int64_t most = int64_t{1} << 31;
+constexpr int64_t most = int64_t{1} << 31, most_rows = int64_t{1} << 24;
 
 std::string format_of(const Arguments& arguments) {
   const std::string format = arguments.value("--format").value_or("text");
@@ -85,24 +87,43 @@ void refuse_flags_of_text(const Arguments& arguments, const std::string& format)
   }
 }
 
-int sample_rows(const Arguments& arguments, comm::Communicator& comm, const std::string& format) {
+// What can be refused before any rank starts. mpirun lets a rank's output pass through a terminal of its own, which is no place for
+// bytes.
+void check_rows(const Arguments& arguments, const std::string& format, int ranks) {
   refuse_flags_of_text(arguments, format);
   const auto file = arguments.value("--out");
-  if (!file && ::isatty(STDOUT_FILENO) != 0) {
+  if (file) {
+    const Path folder = Path(*file).has_parent_path() ? Path(*file).parent_path() : Path(".");
+    if (std::filesystem::is_directory(folder)) return;
     throw Error({.kind = ErrorKind::usage,
-                 .message = fmt::format("`--format {}` is not for a terminal", format),
+                 .message = fmt::format("--out {}: there is no folder {}", *file, folder.string()),
                  .key = "--out",
-                 .found = "no --out",
-                 .expected = "a file or a pipe",
-                 .cure = fmt::format("give --out FILE.{}", format)});
+                 .found = *file,
+                 .expected = "a file in a folder that exists",
+                 .cure = fmt::format("make it: mkdir -p {}", folder.string())});
   }
+  const bool terminal = ::isatty(STDOUT_FILENO) != 0;
+  if (!terminal && ranks == 1) return;
+  throw Error({.kind = ErrorKind::usage,
+               .message = terminal ? fmt::format("`--format {}` is not for a terminal", format)
+                                   : fmt::format("`--format {}` of {} ranks needs a file", format, ranks),
+               .key = "--out",
+               .found = "no --out",
+               .expected = terminal ? "a file or a pipe" : "a file",
+               .cure = fmt::format("give --out FILE.{}", format)});
+}
+
+int sample_rows(const Arguments& arguments, comm::Communicator& comm, const std::string& format) {
+  const auto file = arguments.value("--out");
   const train::Rows rows =
       train::sample_rows({.from = arguments.target(),
-                          .count = arguments.integer("--count", {1, most}).value_or(0),
+                          .count = arguments.integer("--count", {1, most_rows}).value_or(0),
                           .seed = static_cast<uint64_t>(arguments.integer("--seed", {.low = 0}).value_or(0)),
                           .for_plot = format == "png"},
                          comm);
   if (comm.rank() != 0) return 0;
+  if (const auto bad = std::ranges::count_if(rows.values, [](float x) { return !std::isfinite(x); }); bad > 0)
+    note(fmt::format("{} of {} values are not finite", bad, rows.values.size()));
   const std::string bytes = format == "png" ? train::scatter_png(rows.plot) : train::to_npy(rows);
   if (file)
     write_file_atomic(*file, bytes);
@@ -116,6 +137,7 @@ int sample_rows(const Arguments& arguments, comm::Communicator& comm, const std:
 int sample(const Arguments& arguments) {
   const std::string format = format_of(arguments);
   const auto ranks = static_cast<int>(arguments.integer("--ranks", {1, 4096}).value_or(1));
+  if (format != "text" && !comm::launched_by_mpi()) check_rows(arguments, format, ranks);
   if (!comm::launched_by_mpi() && ranks > 1) return run_data_job(arguments, ranks);
 
   const auto comm = join_job(arguments);

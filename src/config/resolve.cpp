@@ -82,6 +82,24 @@ void check_grain(const Resolved& r) {
            fmt::format("set training.grain_size to {}, or leave it out", default_grain_size(t.global_batch_size))}));
 }
 
+// A key of a group that its update rule does not read would be ignored.
+void check_groups(const Resolved& r) {
+  const Optimizer& o = r.config.optimizer;
+  for (size_t i = 0; i < o.groups.size(); ++i) {
+    const OptimizerGroup& g = o.groups[i];
+    const std::string rule = g.name.value_or(o.name);
+    const bool has_more = g.lr_factor != 1.0 || g.weight_decay || g.name || g.beta1 || g.beta2;
+    const bool has_beta = g.beta1 || g.beta2;
+    if (!(g.frozen && has_more) && !(rule == "sgd" && has_beta)) continue;
+    throw Error(with(
+        error_at(r, "optimizer.groups", ""),
+        {.message = fmt::format("`optimizer.groups[{}]` (match: {}) has keys that would be ignored", i, g.match),
+         .found = g.frozen ? "keys of an update beside `frozen: true`" : "beta1 or beta2 with the rule sgd",
+         .expected = g.frozen ? "`match` and `frozen` alone" : "beta1 and beta2 only with adam or adamw",
+         .cure = g.frozen ? "remove the other keys, or `frozen`" : "remove them, or set `name` to adam or adamw"}));
+  }
+}
+
 // Ids that are ready do without it, but the run would end in a model that nobody can talk to.
 void require_tokenizer(const Resolved& r) {
   if (r.config.data.tokenizer != "gpt2" || !r.config.data.tokenizer_dir.empty()) return;
@@ -116,6 +134,7 @@ void resolve(Resolved& r) {
   refuse_ignored(r);
   check_model(r);
   check_grain(r);
+  check_groups(r);
 }
 
 void require_data(const Resolved& r) {

@@ -35,8 +35,14 @@ constexpr Range at_least_1{.low = 1};
 constexpr double many = 1 << 24;   // no real model or batch is larger, and products of two of them fit 64 bits
 constexpr double far_away = 1e12;  // steps: thirty thousand years at one a second
 
-const Condition is_sgd{"optimizer.name is sgd", [](const Config& c) { return c.optimizer.name == "sgd"; }};
-const Condition is_adam{"optimizer.name is adam or adamw", [](const Config& c) { return c.optimizer.name != "sgd"; }};
+bool uses_rule(const Config& c, bool sgd) {
+  const auto is = [sgd](const std::string& name) { return (name == "sgd") == sgd; };
+  return is(c.optimizer.name) || std::ranges::any_of(c.optimizer.groups, [&](const OptimizerGroup& g) {
+           return is(g.name.value_or(c.optimizer.name));
+         });
+}
+const Condition is_sgd{"optimizer.name is sgd", [](const Config& c) { return uses_rule(c, true); }};
+const Condition is_adam{"optimizer.name is adam or adamw", [](const Config& c) { return uses_rule(c, false); }};
 const Condition is_gpt2{"data.source is file and data.tokenizer is gpt2",
                         [](const Config& c) { return c.data.source == "file" && c.data.tokenizer == "gpt2"; }};
 const Condition is_file{"data.source is file", [](const Config& c) { return c.data.source == "file"; }};
@@ -73,7 +79,7 @@ std::vector<Key> model_and_training_keys() {
           "model.latent", {.range = {1, many}}, "independent normals that a generator starts from",
           {.unit = "channels", .applies_if = is_generator, .other_names = {"z_dim", "nz", "latent_dim", "noise_dim"}}),
       row<&Config::model, &Model::critic_steps>(
-          "model.critic_steps", {.range = {1, many}},
+          "model.critic_steps", {.range = {1, 1000}},
           "critic updates, each on new samples, before one of the generator",
           {.unit = "updates", .applies_if = is_generator, .other_names = {"n_critic", "critic_iters"}}),
       row<&Config::model, &Model::gradient_penalty>(
@@ -176,7 +182,7 @@ std::vector<Key> data_keys() {
                                            {.choices = {"none", "eight_gaussians", "grid25", "two_moons"}},
                                            "a second set, for recipes that compare two", {.applies_if = is_generated}),
       row<&Config::data, &Data::points>(
-          "data.points", {.range = {0, far_away}}, "points in a set; 0 = every sample is a new one",
+          "data.points", {.range = {0, 1 << 20}}, "points in a set; 0 = every sample is a new one",
           {.unit = "points", .applies_if = is_generated, .other_names = {"num_points", "n"}}),
   };
 }

@@ -150,6 +150,12 @@ std::string read_file(const Path& path, const ReadOptions& options) {
 }
 
 void write_file_atomic(const Path& path, const std::function<void(File&)>& write) {
+  std::error_code unknown;
+  if (const auto status = std::filesystem::status(path, unknown);
+      std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
+    errno = std::filesystem::is_directory(status) ? EISDIR : EEXIST;
+    throw errno_error("is not a regular file, which alone can be replaced", path);
+  }
   const Path folder = path.has_parent_path() ? path.parent_path() : Path(".");
   const Path temporary = folder / fmt::format(".tmp-{}-{}", ::getpid(), path.filename().string());
   std::error_code ignored;

@@ -18,10 +18,36 @@ nn::OptimizerKind kind_of(const std::string& name) {
 }
 
 // The first group that matches wins; one without a match is the optimizer itself.
-config::OptimizerGroup group_of(const std::string& parameter, const config::Optimizer& optimizer) {
-  for (const config::OptimizerGroup& group : optimizer.groups)
-    if (std::regex_search(parameter, std::regex(group.match))) return group;
-  return {};
+size_t group_index(const std::string& parameter, const config::Optimizer& optimizer) {
+  size_t i = 0;
+  while (i < optimizer.groups.size() && !std::regex_search(parameter, std::regex(optimizer.groups[i].match))) ++i;
+  return i;
+}
+
+// A group that decides nothing is a misspelt one, or stands behind one that takes all it could.
+void check_groups(const Recipe& recipe, const config::Optimizer& optimizer) {
+  std::set<size_t> used;
+  std::string some;
+  for (const nn::Network& network : recipe.networks()) {
+    for (const nn::Parameter& p : network.parameters()) used.insert(group_index(p.name, optimizer));
+    if (!network.parameters().empty()) some += (some.empty() ? "" : ", ") + network.parameters().front().name;
+  }
+  for (size_t i = 0; i < optimizer.groups.size(); ++i) {
+    if (used.contains(i)) continue;
+    throw Error({.kind = ErrorKind::config,
+                 .message = fmt::format("`optimizer.groups[{}]` decides for no parameter", i),
+                 .key = "optimizer.groups",
+                 .found = fmt::format("match: {}", optimizer.groups[i].match),
+                 .expected = fmt::format("the first group that is found in some name, such as {}", some),
+                 .cure = "correct `match`, or put the group before the one that takes its parameters"});
+  }
+}
+
+void check_networks(const Recipe& recipe) {
+  std::set<std::string> seen;  // an update counts its steps within one phase
+  for (const Phase& phase : recipe.phases)
+    for (const std::string& name : phase.updates)
+      CHECK(seen.insert(name).second, "two phases of {} update the network {}", recipe.name(), name);
 }
 
 // Weight decay is for tensors of 2 or more dims unless a group says otherwise.
@@ -30,7 +56,8 @@ std::vector<nn::Tuned> tune(const Recipe& recipe, const Phase& phase, const conf
   std::vector<nn::Tuned> tuned;
   for (const std::string& name : phase.updates) {
     for (const nn::Parameter& p : recipe.network(name).parameters()) {
-      const config::OptimizerGroup group = group_of(p.name, o);
+      const size_t index = group_index(p.name, o);
+      const config::OptimizerGroup group = index < o.groups.size() ? o.groups[index] : config::OptimizerGroup{};
       if (group.frozen) continue;
       tuned.push_back({.parameter = &p,
                        .options = {.kind = kind_of(group.name.value_or(o.name)),
@@ -141,13 +168,14 @@ std::vector<ir::State> all_states(const Recipe& recipe, const config::Config& co
                  .expected = "0",
                  .cure = "remove `ema.decay`"});
   }
+  check_networks(recipe);
+  check_groups(recipe, config.optimizer);
   std::vector<ir::State> states = program("states", recipe).states();
-  std::set<std::string> known;
   for (const ir::StateRole role : {ir::StateRole::optimizer, ir::StateRole::average})
     for (const Phase& phase : recipe.phases)
       for (const nn::Tuned& tuned : tune(recipe, phase, config))
         for (const ir::State& s : nn::update_states(tuned))
-          if (s.role == role && known.insert(s.name).second) states.push_back(s);
+          if (s.role == role) states.push_back(s);
   return states;
 }
 

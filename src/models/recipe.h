@@ -80,7 +80,8 @@ struct Phase {
 struct Evaluator {
   std::string name;
   Loss loss;
-  std::string unit = {};  // "nats"
+  std::string unit = {};    // "nats"
+  bool ranks_steps = true;  // lower is better: a run remembers its best step
 };
 
 // A one-step program over `inputs` whose result is the output "logits"; sampling.h drives it. `decoder` gives the same bits from
@@ -93,6 +94,9 @@ struct Sampler {
     std::function<Tensor(const Batch&)> logits;
   } decoder;
 };
+
+// Where a sampler or an evaluator stands in for a phase in the key of a draw, so that neither repeats what a phase drew.
+inline constexpr uint32_t sampling = 0xFFFFFFFFU, evaluation = 0xFFFFFFFEU;
 
 // A program that makes rows of numbers, `columns` a row, `batch` rows a run: f32[batch, columns]. What it reads of a batch are
 // held-out samples, one a row; what it draws is of the row's index.
@@ -136,7 +140,8 @@ class Recipe {
 
 // ---- programs
 // Every persistent tensor of a run, in file order: weights of all networks, what their optimizers keep, averages.
-// Throws Error (config) if nothing of a phase is left to train, or an average is asked for that no phase keeps.
+// Throws Error (config) if nothing of a phase is left to train, a group of the optimizer decides nothing, or an average is asked
+// for that no phase keeps.
 std::vector<ir::State> all_states(const Recipe& recipe, const config::Config& config);
 // `for grain`: forward and loss terms; `step`: loss, gradient norm, decision, update. Outputs loss, grad_norm, commit.
 ir::Graph trace_phase(const Recipe& recipe, const Phase& phase, const config::Config& config);

@@ -27,7 +27,7 @@ std::unique_ptr<Recipe> wasserstein(const config::Config& config) {
   };
   recipe->phases = {
       {.name = "critic", .updates = {"critic"}, .loss = loss, .averaged = true, .weight_limit = c.weight_clip}};
-  recipe->evaluators = {{.name = "validation", .loss = gap}};
+  recipe->evaluators = {{.name = "validation", .loss = gap, .ranks_steps = false}};
   recipe->rows = {.columns = {"x0", "x1", "f(x)", "y0", "y1", "f(y)"},
                   .batch = 64,
                   .rows =

@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "ops/defs.h"
+#include "ops/element.h"
 #include "ops/ops.h"
 
 namespace ringmaster::ops {
@@ -48,7 +49,7 @@ std::unique_ptr<ir::Kernel> grain_sum_cpu(const OpView& v, int threads) {
   if (v.in[0].dtype != DType::f32)
     throw Error({.kind = ErrorKind::config, .message = "grain_sum of " + str(v.in[0]), .expected = "f32"});
   const int64_t n = v.in[0].shape.elements();
-  return ir::make_kernel([n, threads](const KernelArgs& a) {
+  return ir::make_kernel([n, threads = threads_for(n, threads)](const KernelArgs& a) {
     const float* x = a.input<float>(0);
     auto* sum = a.output<float>(0);
     if (a.context.first_grain) {

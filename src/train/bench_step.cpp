@@ -13,6 +13,7 @@ namespace ringmaster::train {
 
 BenchStep::BenchStep(const config::Resolved& resolved, comm::Communicator& comm, int64_t warmup)
     : config_(resolved.config), comm_(comm), wire_(comm) {
+  check_recipe(resolved);
   SessionOptions options{
       .programs = {.train = true, .threads = threads_per_rank(config_.launch.threads_per_rank, comm.node_size())},
       .profile = true};

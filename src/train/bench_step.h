@@ -29,6 +29,7 @@ class BenchStep {
   // Seconds of each of `steps` steps, rank 0's clock, all ranks entering together.
   std::vector<double> run(int64_t steps);
   int64_t tokens_per_step() const;
+  std::string items() const { return data::offer(config_).items; }  // what it counts: "tokens", "points"
   const Session& session() const { return *session_; }
   std::vector<InstructionRow> instructions() const;  // of this rank
 

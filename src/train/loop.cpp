@@ -94,8 +94,10 @@ Loop::Outcome Loop::run_phase(PhaseRun& phase, int64_t repeat, Clock& clock) {
   clock.comm += stats.comm_seconds;
   gemm_flops_ += stats.gemm_flops;
   if (phase.committed()) return Outcome::committed;
-  divergence_ = fmt::format("{} of phase {} is not finite",
-                            std::isfinite(phase.loss()) ? "the gradient norm" : "the loss", phase.name());
+  const int64_t repeats = phase.phase().repeats;
+  divergence_ =
+      fmt::format("{} of phase {}{} is not finite", std::isfinite(phase.loss()) ? "the gradient norm" : "the loss",
+                  phase.name(), repeats > 1 ? fmt::format(", repeat {} of {},", repeat + 1, repeats) : "");
   return Outcome::diverged;
 }
 
@@ -166,7 +168,8 @@ void Loop::validate() {
   RunState& state = p_.progress.state;
   const double loss = validation_loss(evaluator_, *p_.data.validation, p_.wire, config_.training.grain_size);
   p_.progress.validation_loss = loss;
-  if (!state.best_validation_loss || loss < *state.best_validation_loss) {
+  const bool counts = p_.session.recipe().evaluators.front().ranks_steps && std::isfinite(loss);
+  if (counts && (!state.best_validation_loss || loss < *state.best_validation_loss)) {
     state.best_validation_loss = loss;
     state.best_step = state.step;
   }

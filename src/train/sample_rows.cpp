@@ -7,6 +7,7 @@
 #include "train/saved.h"
 #include "train/wire.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <optional>
@@ -53,6 +54,12 @@ std::vector<std::array<float, 2>> points_of(const Rows& rows, size_t x, size_t y
   return points;
 }
 
+bool offers_points(const config::Config& c) {
+  const auto fields = data::offer(c).fields;
+  return std::any_of(fields.begin(), fields.end(),
+                     [](const data::Field& f) { return f.name == "x" && f.shape == Shape{2}; });
+}
+
 std::vector<std::array<float, 2>> held_out_points(const data::ValidationSamples& samples) {
   std::vector<std::array<float, 2>> points(static_cast<size_t>(samples.num_samples()));
   samples.fill(0, samples.num_samples(), data::BatchMemory([&](std::string_view name) -> void* {
@@ -69,7 +76,7 @@ std::string run_batches(exec::Executor& program, const models::RowSampler& sampl
   for (int64_t batch = comm.rank(); batch < batches; batch += comm.size()) {
     const int64_t first = batch * sampler.batch;
     if (samples != nullptr) samples->fill(first, sampler.batch, batch_memory(program, 0));
-    program.run({.seed = seed, .first_sample = first}, sampler.batch);
+    program.run({.seed = seed, .phase = models::sampling, .first_sample = first}, sampler.batch);
     const auto bytes = std::as_bytes(program.output("rows"));
     mine.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   }
@@ -113,7 +120,7 @@ Rows sample_rows(const SampleRowsOptions& options, comm::Communicator& comm) {
                 theirs.data() + batch / by_rank.size() * batch_bytes, std::min(batch_bytes, all - at));
   }
   if (!options.for_plot) return rows;
-  if (!reads) rows.plot.push_back({held_out_points(*samples), grey});
+  if (!reads && offers_points(session->config())) rows.plot.push_back({held_out_points(*samples), grey});
   constexpr Color colors[] = {blue, orange};
   for (size_t i = 0; i < sampler.points.size(); ++i)
     rows.plot.push_back({points_of(rows, sampler.points[i][0], sampler.points[i][1]), colors[i % 2]});

@@ -108,7 +108,8 @@ View view_of(std::span<const PointSeries> series) {
   }
   if (low[0] > high[0]) return {};
   const double widest = std::max(high[0] - low[0], high[1] - low[1]);
-  const double size = widest > 0 ? 1.1 * widest : 2.0;
+  const double far = std::max(std::abs(low[0] + high[0]), std::abs(low[1] + high[1])) / 2;
+  const double size = std::max(widest > 0 ? 1.1 * widest : 2.0, 1e-6 * far);  // ticks must differ from each other
   return {(low[0] + high[0] - size) / 2, (low[1] + high[1] - size) / 2, size};
 }
 

@@ -53,6 +53,42 @@ void check_memory(int64_t bytes, const comm::Communicator& comm) {
        .cure = "lower training.grain_size, training.seq_len or the model's size, or use fewer ranks on this node"});
 }
 
+// The recipe reads nothing that the source does not give, and a second set is there for whoever reads it alone. The errors know
+// the key, not where it was given.
+void check_inputs(const config::Config& c, const models::Recipe& recipe) {
+  const data::Offer offer = data::offer(c);
+  const auto text = [](const std::string& name, DType dtype, const Shape& shape) {
+    return fmt::format("{} {}", name, ir::str(ir::Type{dtype, shape}));
+  };
+  bool reads_second = false;
+  for (const models::InputSpec& input : recipe.inputs) {
+    const bool second = input.name == "y" && c.data.source == "generated";
+    reads_second = reads_second || second;
+    const auto same = [&](const data::Field& f) {
+      return f.name == input.name && f.dtype == input.dtype && f.shape == input.sample;
+    };
+    if (std::any_of(offer.fields.begin(), offer.fields.end(), same)) continue;
+    std::vector<std::string> offered;
+    for (const data::Field& f : offer.fields) offered.push_back(text(f.name, f.dtype, f.shape));
+    throw Error({.kind = ErrorKind::config,
+                 .message = fmt::format("the recipe {} reads {}, which `data.source: {}` does not give", recipe.name(),
+                                        text(input.name, input.dtype, input.sample), c.data.source),
+                 .key = second ? "data.other_set" : "data.source",
+                 .found = fmt::format("{}: {}", offer.source, fmt::join(offered, ", ")),
+                 .expected = text(input.name, input.dtype, input.sample),
+                 .cure = second ? "set data.other_set to the set to compare with"
+                                : fmt::format("set data.source to {}, or choose another model.recipe",
+                                              c.data.source == "file" ? "generated" : "file")});
+  }
+  if (c.data.other_set == "none" || reads_second) return;
+  throw Error({.kind = ErrorKind::config,
+               .message = fmt::format("`data.other_set` is given, but the recipe {} reads one set", recipe.name()),
+               .key = "data.other_set",
+               .found = c.data.other_set,
+               .expected = "none",
+               .cure = "remove `data.other_set`"});
+}
+
 ErrorInfo unknown_recipe(const config::Config& config, ErrorInfo info) {
   std::vector<std::string> known;
   for (const models::Entry& entry : models::all()) known.emplace_back(entry.name);
@@ -71,43 +107,13 @@ std::unique_ptr<models::Recipe> make_recipe(const config::Config& config) {
   throw Error(unknown_recipe(config, {.kind = ErrorKind::config, .key = "model.recipe"}));
 }
 
-namespace {
-
-void check_inputs(const config::Resolved& resolved, const models::Recipe& recipe) {
-  const data::Offer offer = data::offer(resolved.config);
-  for (const models::InputSpec& input : recipe.inputs) {
-    const auto same = [&](const data::Field& f) {
-      return f.name == input.name && f.dtype == input.dtype && f.shape == input.sample;
-    };
-    if (std::any_of(offer.fields.begin(), offer.fields.end(), same)) continue;
-    const auto describe = [](const auto& name, DType dtype, const Shape& shape) {
-      return fmt::format("{} {}", name, ir::str(ir::Type{dtype, shape}));
-    };
-    std::vector<std::string> offered;
-    for (const data::Field& f : offer.fields) offered.push_back(describe(f.name, f.dtype, f.shape));
-    const bool second = input.name == "y" && resolved.config.data.source == "generated";
-    ErrorInfo info =
-        config::error_at(resolved, second ? "data.other_set" : "data.source",
-                         fmt::format("the recipe {} reads {}, which `data.source: {}` does not give", recipe.name(),
-                                     describe(input.name, input.dtype, input.sample), resolved.config.data.source));
-    info.found = fmt::format("{}: {}", offer.source, fmt::join(offered, ", "));
-    info.expected = describe(input.name, input.dtype, input.sample);
-    info.cure = second ? "set data.other_set to the set to compare with"
-                       : fmt::format("set data.source to {}, or choose another model.recipe",
-                                     resolved.config.data.source == "file" ? "generated" : "file");
-    throw Error(info);
-  }
-}
-
-}  // namespace
-
 void check_recipe(const config::Resolved& resolved) {
   const config::Config& c = resolved.config;
   if (models::find(c.model.recipe) == nullptr)
     throw Error(unknown_recipe(c, config::error_at(resolved, "model.recipe", "")));
-  const auto recipe = make_recipe(c);
-  check_inputs(resolved, *recipe);
   try {
+    const auto recipe = make_recipe(c);
+    check_inputs(c, *recipe);
     models::all_states(*recipe, c);
   } catch (const Error& e) {  // it knows the key but not where that was given
     ErrorInfo info = e.info();
@@ -125,6 +131,7 @@ Programs compile(const config::Config& config, const ProgramOptions& options) {
   passes::check_disabled(options.disabled_passes);
   Programs programs;
   programs.recipe = make_recipe(config);
+  if (options.train || options.validation) check_inputs(config, *programs.recipe);
   for (ir::State& state : models::all_states(*programs.recipe, config))
     if (options.train || state.role == ir::StateRole::weight) programs.states.push_back(std::move(state));
   std::optional<ir::Graph> decoder;

@@ -174,6 +174,7 @@ void Terminal::step(const StepView& v) {
 }
 
 void Terminal::validation(double loss, std::optional<double> baseline) {
+  if (!std::isfinite(loss)) return note("validation: the loss is not finite");
   note(baseline ? fmt::format("validation {:.3f}{} (order-2 n-gram {:.3f})", loss, loss_unit_, *baseline)
                 : fmt::format("validation {:.3f}{}", loss, loss_unit_));
 }
@@ -185,7 +186,8 @@ void Terminal::finish(const Ending& e, const Curve& curve) {
   std::string text = picture.empty() ? "" : "\n" + picture + "\n";
   text += fmt::format("{} at step {} in {}, {} {}/s", e.word, e.step, duration_text(e.seconds),
                       count_text(e.tokens_per_second), items_);
-  if (e.validation) text += fmt::format(", validation {:.3f}{}", *e.validation, loss_unit_);
+  if (e.validation && std::isfinite(*e.validation))
+    text += fmt::format(", validation {:.3f}{}", *e.validation, loss_unit_);
   if (e.validation && e.best && e.best_step != e.step)
     text += fmt::format(" (best {:.3f} at step {})", *e.best, e.best_step);
   text += "\n";

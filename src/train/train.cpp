@@ -104,13 +104,14 @@ class Run {
                             metrics_ ? &*metrics_ : nullptr, progress_});
     const End end = loop_->run();
     if (end.status == "diverged" && root_) {
-      report(failure(
-          {.message = loop_->divergence(),
-           .cure = fmt::format("lower optimizer.lr, lengthen lr_scheduler.warmup_steps, or clip with "
-                               "training.max_norm; {}",
-                               loop_->is_half_done()
-                                   ? "earlier phases of the step were committed: go on from the newest checkpoint"
-                                   : "the step was not committed, so all weights are those before it")}));
+      report(
+          failure({.message = loop_->divergence(),
+                   .cure = fmt::format(
+                       "lower optimizer.lr, lengthen lr_scheduler.warmup_steps, or clip with "
+                       "training.max_norm; {}",
+                       loop_->is_half_done()
+                           ? "earlier phases of this step had changed weights already; what is saved is from before it"
+                           : "the step was not committed, so all weights are those before it")}));
     }
     finish(end);
     return end.exit_code;

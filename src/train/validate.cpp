@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/validate.h"
 
+#include "models/recipe.h"
 #include "train/feed.h"
 
 namespace ringmaster::train {
@@ -11,7 +12,7 @@ double validation_loss(exec::Executor& evaluator, const data::ValidationSamples&
   double sum = 0;
   for (int64_t first = 0; first < samples.num_samples(); first += round) {
     feed_samples(evaluator, samples, first, grain_size);
-    evaluator.run({.first_sample = first}, grain_size);
+    evaluator.run({.phase = models::evaluation, .first_sample = first}, grain_size);
     wire.ran(evaluator.graph());
     for (const float grain : evaluator.output("sums")) sum += static_cast<double>(grain);
   }

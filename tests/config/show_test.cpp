@@ -190,12 +190,16 @@ Value random_value(Random& random, const Rule& rule) {
   }
   std::vector<OptimizerGroup> groups;
   for (int64_t n = pick(random, 0, 3); n > 0; --n) {
-    groups.push_back({.match = pick(random, 0, 1) == 0 ? "bias$" : "(a|b)\\.[0-9]+: #",
-                      .lr_factor = random_real(random, {.low = 0})});
-    if (random() % 2 == 0) groups.back().weight_decay = random_real(random, {.low = 0});
-    if (random() % 2 == 0) groups.back().name = "sgd";
-    if (random() % 2 == 0) groups.back().beta1 = random_real(random, {.low = 0, .high = 1});
-    groups.back().frozen = random() % 2 == 0;
+    groups.push_back({.match = pick(random, 0, 1) == 0 ? "bias$" : "(a|b)\\.[0-9]+: #"});
+    OptimizerGroup& group = groups.back();
+    group.frozen = random() % 4 == 0;
+    if (group.frozen) continue;
+    group.lr_factor = random_real(random, {.low = 0});
+    if (random() % 2 == 0) group.weight_decay = random_real(random, {.low = 0});
+    if (random() % 2 == 0) {
+      group.name = "adam";
+      group.beta1 = random_real(random, {.low = 0, .high = 1});
+    }
   }
   return groups;
 }

@@ -131,6 +131,20 @@ TEST(Phases, FreezingEverythingIsRefusedAtItsLine) {
   EXPECT_NE(e.message.find("phase critic"), std::string::npos) << e.message;
 }
 
+TEST(Phases, GroupsThatDecideNothingAreRefused) {
+  const auto problem = [](const std::string& group) {
+    const TinyRun run(gan + with_group(group));
+    return error_of([&] { check(run.options()); });
+  };
+  const ErrorInfo nothing = problem("match: critc, frozen: true");
+  EXPECT_EQ(nothing.line, 9);
+  EXPECT_NE(nothing.message.find("groups[0]"), std::string::npos) << nothing.message;
+  const ErrorInfo shadowed = problem("match: ^critic}, {match: 'critic.0', lr_factor: 2");
+  EXPECT_NE(shadowed.message.find("groups[1]"), std::string::npos) << shadowed.message;
+  EXPECT_NE(problem("match: ^critic, name: sgd, beta1: 0.5").message.find("ignored"), std::string::npos);
+  EXPECT_NE(problem("match: 'critic.0', frozen: true, lr_factor: 2").message.find("ignored"), std::string::npos);
+}
+
 TEST(Phases, GroupsHaveUpdateRulesOfTheirOwn) {
   const TinyRun run(gan + with_group("match: ^critic, name: sgd, lr_factor: 0.5"));
   ASSERT_EQ(run.train(1, {"training.steps=1"}), 0);
@@ -158,6 +172,9 @@ TEST(Phases, DataOfAnotherKindIsRefusedAtItsKey) {
   EXPECT_NE(source.message.find("tokens i32[128]"), std::string::npos) << source.message;
   const ErrorInfo second = error_of([&] { check(run.options({"model.recipe=wasserstein", "model.critic_steps=5"})); });
   EXPECT_EQ(second.key, "data.other_set");
+  const ErrorInfo unread = error_of([&] { check(run.options({"data.other_set=two_moons"})); });
+  EXPECT_EQ(unread.key, "data.other_set");
+  EXPECT_NE(unread.message.find("reads one set"), std::string::npos) << unread.message;
 }
 
 TEST(Phases, EvaluationIsTheRunsOwn) {
@@ -169,6 +186,9 @@ TEST(Phases, EvaluationIsTheRunsOwn) {
   EXPECT_EQ(e.items, "points");
   EXPECT_NEAR(e.validation_loss, run.summary()["validation_loss"].get<double>(), 1e-5);
   EXPECT_EQ(error_of([&] { evaluate({.from = run.folder(), .data = "book.txt"}, *comm); }).key, "--data");
+  EXPECT_EQ(error_of([&] { evaluate({.from = run.folder(), .sets = {"data.other_set=grid25"}}, *comm); }).key,
+            "data.other_set");
+  EXPECT_TRUE(run.summary()["best_validation_loss"].is_null()) << "a critic's estimate ranks no step";
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include "tests/train/tiny_run.h"
 #include "train/sample.h"
+#include "train/session.h"
 
 #include <png.h>
 
@@ -42,6 +43,20 @@ TEST(SampleRows, RowsDoNotDependOnRanksOrCount) {
   const Rows few = rows_on(2, {.from = run.folder(), .count = 3, .seed = 7});
   EXPECT_EQ(few.values, std::vector<float>(all.values.begin(), all.values.begin() + 6));
   EXPECT_NE(rows_on(1, {.from = run.folder(), .count = 3, .seed = 8}).values, few.values);
+}
+
+TEST(SampleRows, NoiseIsNotThatOfTheTraining) {
+  const TinyRun run(gan);  // the seed of the run, its first step: a sampler draws something else
+  ASSERT_EQ(run.train(1, {"training.seed=5", "optimizer.lr=0"}), 0);
+  const Rows rows = rows_on(1, {.from = run.folder(), .count = 8, .seed = 5});
+  const auto comm = comm::make_single();
+  const config::Config c = run.resolved({"training.seed=5"}).config;
+  Session session(c, *comm, {.programs = {.sampler = true}});
+  session.initialise(5);
+  exec::Executor& sampler = session.executor("sampler");
+  sampler.run({.seed = 5}, session.recipe().rows.batch);
+  const auto training = sampler.output("rows");
+  EXPECT_NE(rows.values, std::vector<float>(training.begin(), training.begin() + 16));
 }
 
 TEST(SampleRows, AveragedWeightsAreUsed) {
