@@ -120,9 +120,10 @@ std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
 }
 
 std::vector<ir::Sample> samples() {
-  return update_samples(
-      3, 2,
-      {{}, {{"weight_decay", 0.1}, {"limit", 0.5}}, {{"weight_decay", 0.1}, {"decoupled", false}, {"lr_factor", 0.5}}});
+  return update_samples(3, 2,
+                        {{},
+                         {{"eps", 0.1}, {"weight_decay", 0.1}, {"limit", 0.5}},  // an eps whose place is seen
+                         {{"weight_decay", 0.1}, {"decoupled", false}, {"lr_factor", 0.5}}});
 }
 
 }  // namespace

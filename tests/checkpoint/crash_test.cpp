@@ -123,6 +123,20 @@ TEST(Crash, KilledAtEverySystemCall) {
   EXPECT_TRUE(fresh);
 }
 
+// The step is there already and nothing else is: in no instant may it be gone.
+TEST(Crash, KilledWhileItReplacesTheOnlyCheckpoint) {
+  const TempFolder start;
+  commit_step(start.path(), 3);
+  for (int calls = 0;; ++calls) {
+    SCOPED_TRACE(calls);
+    const TempFolder run;
+    std::filesystem::copy(start.path(), run.path(), std::filesystem::copy_options::recursive);
+    const bool killed = kill_after(run.path(), calls);
+    check_old_or_new(run.path());
+    if (!killed || testing::Test::HasFailure()) break;
+  }
+}
+
 TEST(Crash, AFileThatCannotGrowFailsTheCommitAlone) {
   const TempFolder run;
   commit_step(run.path(), 2);

@@ -56,6 +56,37 @@ TEST(Points, ModesAreEquallyLikelyAndHaveTheirWidth) {
   }
 }
 
+TEST(Points, SetsLieWhereTheirDocsSay) {
+  const auto apart = [](const Point& a, const Point& b) { return std::hypot(a[0] - b[0], a[1] - b[1]); };
+  const std::vector<Point> ring = find_point_set("eight_gaussians")->modes(), grid = find_point_set("grid25")->modes();
+  ASSERT_EQ(ring.size(), 8U);
+  for (size_t i = 0; i < ring.size(); ++i) {
+    EXPECT_NEAR(apart(ring[i], {0, 0}), 2.0, 1e-6);
+    EXPECT_NEAR(apart(ring[i], ring[(i + 1) % 8]), 4 * std::sin(std::acos(-1.0) / 8), 1e-6);
+  }
+  EXPECT_EQ(std::set<Point>(grid.begin(), grid.end()).size(), 25U);
+  for (const Point& mode : grid)
+    for (const float at : mode) EXPECT_TRUE(at == -4 || at == -2 || at == 0 || at == 2 || at == 4) << at;
+  EXPECT_EQ(find_point_set("eight_gaussians")->sigma, 0.02);
+  EXPECT_EQ(find_point_set("grid25")->sigma, 0.05);
+}
+
+TEST(Points, NoiseIsAsWideInEveryDirection) {
+  const PointSet& set = *find_point_set("grid25");
+  constexpr int n = 20000;
+  double xx = 0, yy = 0, xy = 0;
+  for (int i = 0; i < n; ++i) {
+    const Point p = draw_point(set, 5, "test", static_cast<uint64_t>(i));
+    const double x = (p[0] - 2 * std::round(p[0] / 2)) / set.sigma, y = (p[1] - 2 * std::round(p[1] / 2)) / set.sigma;
+    xx += x * x / n;
+    yy += y * y / n;
+    xy += x * y / n;
+  }
+  EXPECT_NEAR(xx, 1.0, 6 * std::sqrt(2.0 / n));
+  EXPECT_NEAR(yy, 1.0, 6 * std::sqrt(2.0 / n));
+  EXPECT_NEAR(xy, 0.0, 6 / std::sqrt(n));
+}
+
 TEST(Points, MoonsAreTwoHalfCircles) {
   const PointSet& set = *find_point_set("two_moons");
   int upper = 0;

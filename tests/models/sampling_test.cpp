@@ -116,5 +116,45 @@ TEST(Sampling, FrequenciesAreTheOdds) {
   for (int t = 1; t < 4; ++t) EXPECT_NEAR(seen[static_cast<size_t>(t)] / double{n}, std::exp(t / 2.0) / total, 1e-3);
 }
 
+// Answers that the token behind `t` is t + 1, from the selected position of the window.
+class Counting : public ir::Program {
+ public:
+  explicit Counting(size_t seq_len) : tokens_(seq_len, -1), select_(seq_len, -1.0F), logits_(100) {}
+  int64_t first_grain() const override { return 0; }
+  int64_t local_grains() const override { return 1; }
+  int64_t num_grains() const override { return 1; }
+  void set_scalar(std::string_view, double) override {}
+  void* input(std::string_view name, int64_t) override {
+    return name == "tokens" ? static_cast<void*>(tokens_.data()) : select_.data();
+  }
+  void run(const ir::RunContext&, int64_t) override {
+    EXPECT_EQ(std::count(select_.begin(), select_.end(), 1.0F), 1);
+    EXPECT_EQ(std::count(select_.begin(), select_.end(), 0.0F), static_cast<std::ptrdiff_t>(select_.size()) - 1);
+    const auto at = std::find(select_.begin(), select_.end(), 1.0F) - select_.begin();
+    std::fill(logits_.begin(), logits_.end(), 0.0F);
+    logits_[static_cast<size_t>(tokens_[static_cast<size_t>(at)]) + 1] = 1.0F;
+    window = {tokens_.begin(), tokens_.begin() + at + 1};
+  }
+  std::span<const float> output(std::string_view) const override { return logits_; }
+
+  std::vector<int32_t> window;  // of the last run, up to the selected token
+
+ private:
+  std::vector<int32_t> tokens_;
+  std::vector<float> select_, logits_;
+};
+
+TEST(GenerateText, EachTokenFollowsTheNewestOfTheWindow) {
+  Counting program(4);
+  std::vector<int32_t> heard;
+  const auto made = generate_text(program, {3, 9}, {.seq_len = 4, .tokens = 6, .choice = {.temperature = 0}},
+                                  [&](int32_t token) { heard.push_back(token); });
+  EXPECT_EQ(made, (std::vector<int32_t>{10, 11, 12, 13, 14, 15}));
+  EXPECT_EQ(heard, made);
+  EXPECT_EQ(program.window, (std::vector<int32_t>{11, 12, 13, 14}));
+  generate_text(program, {3, 9}, {.seq_len = 4, .tokens = 1, .choice = {.temperature = 0}}, nullptr);
+  EXPECT_EQ(program.window, (std::vector<int32_t>{3, 9}));
+}
+
 }  // namespace
 }  // namespace ringmaster::models

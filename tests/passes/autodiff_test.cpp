@@ -83,5 +83,30 @@ step
   EXPECT_DOUBLE_EQ(ir::evaluate(graph, in).at("g").data[0], 2.0 / 4 + 10 * 2 * 7.0 / 5);
 }
 
+// A tied table: read where tokens are looked up and again at the head. loss = sum(2 w) + sum(w x)
+TEST(Autodiff, EveryReadOfAStateCountsOnce) {
+  ir::Graph graph = graph_of(R"(program p
+state weight f32[2] "w"
+for grain
+  %x f32[2] = input() name="x" shape=[2]
+  %w f32[2] = state_read() name="w" shape=[2]
+  %a f32[2] = scale(%w) factor=2.0
+  %v f32[2] = state_read() name="w" shape=[2]
+  %b f32[2] = mul(%v, %x)
+  %c f32[2] = add(%a, %b)
+  %s f32[] = sum(%c) dims=[0]
+  %t f32[] = loss_term(%s) weight="n"
+step
+  %r f32[2] = state_read() name="w" shape=[2]
+  %g f32[2] = gradient(%r)
+  output(%g) name="g"
+)");
+  autodiff(graph, {});
+  ir::verify(graph, "autodiff");
+  const ir::Type type{DType::f32, {2}};
+  ir::EvalInputs in{.inputs = {{"x", {{type, {30, 50}}}}}, .scalars = {{"n", 1}}, .states = {{"w", {type, {5, 6}}}}};
+  EXPECT_EQ(ir::evaluate(graph, in).at("g").data, (std::vector<double>{32, 52}));
+}
+
 }  // namespace
 }  // namespace ringmaster::passes

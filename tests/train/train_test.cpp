@@ -74,6 +74,19 @@ TEST(Train, WorkAndWireAreThePlans) {
   EXPECT_EQ(2 * flops[0], 3 * flops[1]);
 }
 
+TEST(Train, BytesOfAStepAreWhatAnotherStepAdds) {
+  const TinyRun shorter, longer;
+  ASSERT_EQ(shorter.train(3, {"training.steps=2"}), 0);
+  ASSERT_EQ(longer.train(3, {"training.steps=3"}), 0);
+  const auto sent = [](const TinyRun& run) {
+    int64_t bytes = 0;
+    for (const int64_t of_rank : run.summary()["wire_bytes_sent_measured"].get<std::vector<int64_t>>())
+      bytes += of_rank;
+    return bytes;
+  };
+  EXPECT_EQ(longer.metrics("step")[0]["wire_bytes_sent"], sent(longer) - sent(shorter));
+}
+
 TEST(Train, PeakIsMeasuredWhereItWasPlanned) {
   for (const int ranks : {1, 2, 3, 4}) {  // 3 grains: a rank without any at the end
     const TinyRun run;
