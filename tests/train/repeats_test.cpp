@@ -20,22 +20,23 @@ struct Number {
   const nn::Parameter* value;
 };
 
-// Phases: `reads` has the mean of x0 for a loss, `draws` and `echo` that of one noise; none depends on the network `other` that they
-// update. `learns` moves the network `net` to 2. All repeat model.critic_steps times.
+// Phases: `reads` has the mean of x0 for a loss, `draws` and `echo` that of one noise; none depends on the network of its name, which
+// it updates. `learns` moves the network `net` to 2. All repeat model.critic_steps times.
 std::unique_ptr<models::Recipe> mirror(const config::Config& c) {
   auto recipe = std::make_unique<models::Recipe>("mirror_test");
   const Number& net = recipe->network<Number>("net", "net");
-  const Number& other = recipe->network<Number>("other", "other");
   recipe->inputs = {{"x", DType::f32, {2}}, {"mask", DType::f32, {}}};
   const auto value = [&net](const Batch& batch) { return net.value->read(batch.builder()); };
-  const auto with_network = [&other](const Batch& batch, Tensor loss_B) -> std::vector<Term> {
-    return {models::mean_term(loss_B + 0.0 * broadcast_to(sum(other.value->read(batch.builder())), loss_B.shape()))};
+  const auto beside = [](const Number& own, const Batch& batch, Tensor loss_B) -> std::vector<Term> {
+    return {models::mean_term(loss_B + 0.0 * broadcast_to(sum(own.value->read(batch.builder())), loss_B.shape()))};
   };
-  const models::Loss draws = [with_network](const Batch& batch) {
-    return with_network(batch, reshape(batch.normal("z", {1}), {batch.size()}));
+  const auto draws = [&recipe, beside](const char* name) -> models::Loss {
+    return [&own = recipe->network<Number>(name, name), beside](const Batch& batch) {
+      return beside(own, batch, reshape(batch.normal("z", {1}), {batch.size()}));
+    };
   };
-  const models::Loss reads = [with_network](const Batch& batch) {
-    return with_network(batch, reshape(split(batch["x"], 1, {1, 1})[0], {batch.size()}));
+  const models::Loss reads = [&own = recipe->network<Number>("reads", "reads"), beside](const Batch& batch) {
+    return beside(own, batch, reshape(split(batch["x"], 1, {1, 1})[0], {batch.size()}));
   };
   const models::Loss learns = [value](const Batch& batch) -> std::vector<Term> {
     const Tensor off = sum(square(value(batch) - 2.0));
@@ -46,8 +47,8 @@ std::unique_ptr<models::Recipe> mirror(const config::Config& c) {
     return models::Phase{
         .name = name, .updates = {network}, .loss = loss, .repeats = repeats, .samples = models::Samples::fresh};
   };
-  recipe->phases = {phase("reads", "other", reads), phase("draws", "other", draws), phase("echo", "other", draws),
-                    phase("learns", "net", learns)};
+  recipe->phases = {phase("reads", "reads", reads), phase("draws", "draws", draws("draws")),
+                    phase("echo", "echo", draws("echo")), phase("learns", "net", learns)};
   recipe->evaluators = {
       {.name = "validation", .loss = [value](const Batch& batch) -> std::vector<Term> {
          const Tensor mask_B = batch["mask"];
