@@ -147,8 +147,9 @@ class Counting : public ir::Program {
 TEST(GenerateText, EachTokenFollowsTheNewestOfTheWindow) {
   Counting program(4);
   std::vector<int32_t> heard;
-  const auto made = generate_text({.sampler = program}, {3, 9}, {.seq_len = 4, .tokens = 6, .choice = {.temperature = 0}},
-                                  [&](int32_t token) { heard.push_back(token); });
+  const auto made =
+      generate_text({.sampler = program}, {3, 9}, {.seq_len = 4, .tokens = 6, .choice = {.temperature = 0}},
+                    [&](int32_t token) { heard.push_back(token); });
   EXPECT_EQ(made, (std::vector<int32_t>{10, 11, 12, 13, 14, 15}));
   EXPECT_EQ(heard, made);
   EXPECT_EQ(program.window, (std::vector<int32_t>{11, 12, 13, 14}));
