@@ -85,7 +85,7 @@ class Weights {
       }
       storage_.push_back(checkpoint::converted(tensor, dtype));
       tensors_.push_back({tensor.name, dtype, tensor.shape, storage_.back().data()});
-      if (dtype == DType::f16) check_range(tensor, tensors_.back());
+      if (dtype == DType::f16 && tensor.dtype == DType::f32) check_range(tensor, tensors_.back());
     }
   }
   const std::vector<TensorEntry>& tensors() const { return tensors_; }

@@ -203,6 +203,23 @@ TEST(Pretrained, AnExportNeverReplacesAndNeverEntersACheckpoint) {
   for (const std::string& name : list_folder(x.run / ".")) EXPECT_EQ(name.find(".tmp-"), std::string::npos) << name;
 }
 
+TEST(Pretrained, AWeightBeyondF16IsNotMadeInfinite) {
+  const Exchange x;
+  const Path folder = x.exported("hf");
+  const std::vector<float> gains(16, 1e6F);
+  rewrite(folder, [&](Tensors& t, json&) { named(t, "transformer.ln_f.weight").data = gains.data(); });
+  import_pretrained(folder, x.run / "large");
+  const auto to = [&](DType dtype) {
+    export_pretrained(
+        {.from = x.run / "large", .out = x.run / "large.safetensors", .dtype = dtype, .tokenizer_dir = {}});
+  };
+  const ErrorInfo e = error_of([&] { to(DType::f16); });
+  EXPECT_EQ(e.key, "--dtype");
+  EXPECT_NE(e.message.find("transformer.ln_f.weight"), std::string::npos);
+  EXPECT_FALSE(std::filesystem::exists(x.run / "large.safetensors"));
+  EXPECT_NO_THROW(to(DType::bf16));
+}
+
 TEST(Pretrained, TheTokenizerIsCopiedUnderHuggingFacesNames) {
   const Exchange x;
   std::filesystem::create_directory(x.run / "gpt2");
