@@ -89,6 +89,19 @@ Error usage_error(std::string_view flag, const std::string& found, std::string e
                 .expected = std::move(expected)});
 }
 
+void refuse_value_of_switch(const Flag& flag, const std::vector<std::string>& words) {
+  if (!flag.value.empty()) return;
+  for (const std::string& word : words) {
+    if (!word.starts_with(std::string(flag.name) + "=")) continue;
+    throw Error({.kind = ErrorKind::usage,
+                 .message = fmt::format("`{}` takes no value", flag.name),
+                 .key = std::string(flag.name),
+                 .found = word,
+                 .expected = std::string(flag.name),
+                 .cure = fmt::format("write `{}`, or leave it out", flag.name)});
+  }
+}
+
 void check_values(const Command& command, const Flag& flag, const std::vector<std::string>& values) {
   const std::string name(flag.name);
   if (values.size() > 1 && !flag.repeats && !flag.value.empty()) {
@@ -135,6 +148,7 @@ Arguments Arguments::parse(std::vector<std::string> words) {
       app.add_option(name, parsed.values_[name])->allow_extra_args(false);
     }
   }
+  for (const Flag& flag : command.flags) refuse_value_of_switch(flag, words);
   std::reverse(words.begin(), words.end());  // CLI11 takes them from the back
   try {
     app.parse(words);

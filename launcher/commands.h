@@ -39,6 +39,8 @@ std::span<const Command> commands();  // in the order of the overview
 const Command* find_command(std::string_view name);
 
 std::string overview();  // ringmaster --help
+// The commands whose names begin with `word`, of a word that is none itself ("checkpoint"); else "".
+std::string group_help(std::string_view word);
 std::string help(const Command& command);
 std::string usage(const Command& command);  // "ringmaster train CONFIG [--ranks N] ..."
 

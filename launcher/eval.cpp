@@ -18,8 +18,8 @@ int eval(const Arguments& arguments) {
     print_json(train::to_json(result));
     return 0;
   }
-  const std::string unit =
-      result.unit.empty() ? "" : fmt::format(" {} a {}", result.unit, result.items.substr(0, result.items.size() - 1));
+  const std::string item = result.items.substr(0, result.items.size() - 1);
+  const std::string unit = result.unit == "nats" ? fmt::format(" nats a {}", item) : " " + result.unit;
   print(fmt::format(
       "step             {}\n"
       "validation loss  {:.4f}{}\n"

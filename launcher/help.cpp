@@ -50,6 +50,16 @@ std::string overview() {
   return out;
 }
 
+std::string group_help(std::string_view word) {
+  std::string out;
+  if (find_command(word) != nullptr) return out;
+  for (const Command& command : commands()) {
+    if (command.name.starts_with(std::string(word) + " "))
+      out += fmt::format("  {:<28} {}\n", fmt::format("{} {}", command.name, command.target), command.doc);
+  }
+  return out;
+}
+
 std::string help(const Command& command) {
   std::string out = fmt::format("{} {}: {}\n\n", program_name(), command.name, command.doc);
   out += fmt::format("  {} {}{}{} [flags]\n\n", program_name(), command.name, command.target.empty() ? "" : " ",

@@ -38,13 +38,15 @@ int checkpoint_export(const Arguments& arguments) {
                 {"path", options.out.string()},
                 {"step", done.step},
                 {"dtype", name(options.dtype)},
+                {"weights", done.averaged ? "averaged" : "trained"},
                 {"tensors", done.tensors},
                 {"bytes", done.bytes},
                 {"tokenizer", done.tokenizer.empty() ? nlohmann::json() : nlohmann::json(done.tokenizer)}});
     return 0;
   }
-  print(fmt::format("{}: step {}, {} tensors of {}, {} bytes{}\n", options.out.string(), done.step, done.tensors,
-                    name(options.dtype), done.bytes, done.tokenizer.empty() ? "" : ", with the tokenizer"));
+  print(fmt::format("{}: step {}, {}{} tensors of {}, {} bytes{}\n", options.out.string(), done.step,
+                    done.averaged ? "averaged weights, " : "", done.tensors, name(options.dtype), done.bytes,
+                    done.tokenizer.empty() ? "" : ", with the tokenizer"));
   return 0;
 }
 

@@ -19,8 +19,21 @@
 namespace ringmaster::launcher {
 namespace {
 
-int run(const std::vector<std::string>& words) {
+// "-h", "help", "help COMMAND" and "COMMAND -h" are "--help".
+std::vector<std::string> in_our_words(std::vector<std::string> words) {
+  const bool asks = !words.empty() && words.front() == "help";
+  if (asks) words.erase(words.begin());
+  if (asks) words.emplace_back("--help");
+  if (!words.empty() && words.back() == "-h") words.back() = "--help";
+  return words;
+}
+
+int run(const std::vector<std::string>& typed) {
+  const std::vector<std::string> words = in_our_words(typed);
   if (words.size() == 1 && words[0] == "--help") return print(overview()), 0;
+  if (words.size() == 2 && words[1] == "--help") {
+    if (const std::string text = group_help(words[0]); !text.empty()) return print(text), 0;
+  }
   if (words.size() == 1 && words[0] == "--version")
     return print(fmt::format("{} {}\n", program_name(), train::version())), 0;
   refuse_lone_tasks();

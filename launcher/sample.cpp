@@ -125,10 +125,15 @@ int sample_rows(const Arguments& arguments, comm::Communicator& comm, const std:
   if (const auto bad = std::ranges::count_if(rows.values, [](float x) { return !std::isfinite(x); }); bad > 0)
     note(fmt::format("{} of {} values are not finite", bad, rows.values.size()));
   const std::string bytes = format == "png" ? train::scatter_png(rows.plot) : train::to_npy(rows);
-  if (file)
-    write_file_atomic(*file, bytes);
-  else
+  if (!file) {
     print(bytes);
+    return 0;
+  }
+  write_file_atomic(*file, bytes);
+  if (format == "npy")
+    note(fmt::format("{}: {} rows of {}", *file, rows.count, fmt::join(rows.columns, ", ")));
+  else
+    note(fmt::format("{}: {} rows{}", *file, rows.count, rows.has_truth ? "; grey: held-out points of the data" : ""));
   return 0;
 }
 

@@ -23,11 +23,11 @@ std::unique_ptr<Recipe> wasserstein(const config::Config& config) {
     return critic_loss(critic, batch, batch["x"], batch["y"], c);
   };
   const Loss gap = [&critic](const Batch& batch) -> std::vector<Term> {
-    return {{.sum = sum((critic(batch["y"]) - critic(batch["x"])) * batch["mask"]), .weight = batch.count("mask")}};
+    return {{.sum = sum((critic(batch["x"]) - critic(batch["y"])) * batch["mask"]), .weight = batch.count("mask")}};
   };
   recipe->phases = {
       {.name = "critic", .updates = {"critic"}, .loss = loss, .averaged = true, .weight_limit = c.weight_clip}};
-  recipe->evaluators = {{.name = "validation", .loss = gap, .ranks_steps = false}};
+  recipe->evaluators = {{.name = "validation", .loss = gap, .unit = "(the critic's distance)", .ranks_steps = false}};
   recipe->rows = {.columns = {"x0", "x1", "f(x)", "y0", "y1", "f(y)"},
                   .batch = 64,
                   .rows =

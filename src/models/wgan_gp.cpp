@@ -38,7 +38,8 @@ std::unique_ptr<Recipe> wgan_gp(const config::Config& config) {
                      .samples = Samples::fresh,
                      .weight_limit = c.weight_clip},
                     {.name = "generator", .updates = {"generator"}, .loss = generator_phase, .averaged = true}};
-  recipe->evaluators = {{.name = "validation", .loss = distance, .ranks_steps = false}};
+  recipe->evaluators = {
+      {.name = "validation", .loss = distance, .unit = "(the critic's distance)", .ranks_steps = false}};
   recipe->rows = {.columns = {"x", "y"}, .batch = 256, .rows = fake, .points = {{0, 1}}};
   return recipe;
 }

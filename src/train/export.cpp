@@ -75,10 +75,13 @@ class Pending {
   Path out_, path_;
 };
 
+// The averaged weights where the checkpoint has them, as `sample` takes them, else those under training.
 class Weights {
  public:
-  Weights(const checkpoint::Loaded& loaded, DType dtype) {
-    for (const TensorEntry& tensor : loaded.tensors(checkpoint::Kind::model)) {
+  Weights(const checkpoint::Loaded& loaded, DType dtype) : averaged_(!loaded.tensors(checkpoint::Kind::ema).empty()) {
+    for (const TensorEntry& trained : loaded.tensors(checkpoint::Kind::model)) {
+      const TensorEntry* average = loaded.find(checkpoint::Kind::ema, trained.name);
+      const TensorEntry& tensor = average != nullptr ? *average : trained;
       if (tensor.dtype == dtype || !checkpoint::is_convertible(tensor.dtype)) {
         tensors_.push_back(tensor);
         continue;
@@ -89,6 +92,7 @@ class Weights {
     }
   }
   const std::vector<TensorEntry>& tensors() const { return tensors_; }
+  bool averaged() const { return averaged_; }
   int64_t bytes() const {
     int64_t sum = 0;
     for (const TensorEntry& tensor : tensors_) sum += tensor.bytes();
@@ -109,6 +113,7 @@ class Weights {
                    .cure = "take --dtype bf16 or f32"});
     }
   }
+  bool averaged_;
   std::vector<TensorEntry> tensors_;
   std::deque<std::vector<std::byte>> storage_;
 };
@@ -196,8 +201,13 @@ Exported export_pretrained(const ExportOptions& options) {
                 "leave it out, or name an OUT that does not end in .safetensors");
   const checkpoint::Loaded loaded = checkpoint::open(locate(options.from));
   const Weights weights(loaded, options.dtype);
-  Exported done{
-      .step = loaded.found().step, .tensors = static_cast<int64_t>(weights.tensors().size()), .bytes = weights.bytes()};
+  if (!is_file && !loaded.config().contains("model_type"))
+    throw usage(out.string(), "OUT", "is a folder for from_pretrained, which knows no model of this recipe",
+                "an OUT that ends in .safetensors", "name such a file: the weights alone");
+  Exported done{.step = loaded.found().step,
+                .tensors = static_cast<int64_t>(weights.tensors().size()),
+                .bytes = weights.bytes(),
+                .averaged = weights.averaged()};
   const Pending pending(out);
   if (is_file)
     checkpoint::write_safetensors(pending.path(), weights.tensors());

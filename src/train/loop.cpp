@@ -23,6 +23,14 @@ double unix_time() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
+std::string losses_text(const std::vector<PhaseRun>& phases) {
+  if (phases.size() == 1) return fmt::format("loss {:.3f}", phases.front().loss());
+  std::string text;
+  for (const PhaseRun& phase : phases)
+    text += fmt::format("{}{} {:.3f}", text.empty() ? "" : "  ", phase.name(), phase.loss());
+  return text;
+}
+
 bool is_due(int64_t interval, int64_t step, int64_t last) {
   return step == last || (interval > 0 && step % interval == 0);
 }
@@ -155,7 +163,7 @@ void Loop::record_step(const Clock& clock) {
   p_.metrics->append(line);
   p_.terminal.step({.step = state.step,
                     .steps = config_.training.steps,
-                    .loss = phases_.front().loss(),
+                    .loss = losses_text(phases_),
                     .lr = learning_rate(config_, state.step - 1),
                     .grad_norm = phases_.front().grad_norm(),
                     .tokens = p_.progress.tokens_per_step,

@@ -52,6 +52,12 @@ std::string value_name(const ir::Graph& graph, ir::ValueId v) {
   return fmt::format("{} {} {}", node.scope.empty() ? "-" : node.scope, node.op->name, ir::str(graph.type(v)));
 }
 
+// A bucket holds all that one collective moves.
+std::string buffer_name(const ir::Graph& graph, const ir::Buffer& b) {
+  const bool bucket = b.category == Category::gradients && b.bytes > ir::align_up(graph.type(b.value).bytes());
+  return bucket ? "gradients and loss terms, one bucket" : value_name(graph, b.value);
+}
+
 // Where in its program's order most bytes are alive, and what they are.
 PlanReport::Peak find_peak(const Compiled& program) {
   std::vector<ir::NodeId> order;
@@ -73,7 +79,7 @@ PlanReport::Peak find_peak(const Compiled& program) {
   const ir::Node& node = program.graph.node(order[static_cast<size_t>(where)]);
   PlanReport::Peak peak{.instruction = node.op->name, .scope = node.scope};
   for (const ir::Buffer& b : program.placement.buffers)
-    if (alive(b, where)) peak.tensors.push_back({value_name(program.graph, b.value), b.bytes});
+    if (alive(b, where)) peak.tensors.push_back({buffer_name(program.graph, b), b.bytes});
   std::stable_sort(peak.tensors.begin(), peak.tensors.end(),
                    [](const auto& a, const auto& b) { return a.bytes > b.bytes; });
   constexpr size_t shown = 8;

@@ -27,6 +27,7 @@ struct ExportOptions {
 };
 struct Exported {
   int64_t step = 0, tensors = 0, bytes = 0;  // bytes of the tensors
+  bool averaged = false;                     // the moving averages of the weights, which a run with ema.decay has
   std::string tokenizer;                     // "" or where its files are copied from
   std::string warning;                       // what a user should know; "" = nothing
 };

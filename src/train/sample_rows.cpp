@@ -120,7 +120,8 @@ Rows sample_rows(const SampleRowsOptions& options, comm::Communicator& comm) {
                 theirs.data() + batch / by_rank.size() * batch_bytes, std::min(batch_bytes, all - at));
   }
   if (!options.for_plot) return rows;
-  if (!reads && offers_points(session->config())) rows.plot.push_back({held_out_points(*samples), grey});
+  rows.has_truth = !reads && offers_points(session->config());
+  if (rows.has_truth) rows.plot.push_back({held_out_points(*samples), grey});
   constexpr Color colors[] = {blue, orange};
   for (size_t i = 0; i < sampler.points.size(); ++i)
     rows.plot.push_back({points_of(rows, sampler.points[i][0], sampler.points[i][1]), colors[i % 2]});

@@ -23,8 +23,9 @@ struct Rows {
   std::vector<std::string> columns;
   int64_t count = 0;
   std::vector<float> values;  // [count, columns]
-  std::vector<PointSeries>
-      plot;  // for_plot: held-out points of the source, if the recipe reads none, and the rows' points
+  // of for_plot: held-out points of the source, if it has any that the recipe does not read, and the rows' points
+  std::vector<PointSeries> plot;
+  bool has_truth = false;  // the first series of the plot are held-out points
 };
 
 // Blocks. With the averaged weights if the checkpoint has them. Rank 0 gets the rows, the others nothing. Throws Error.

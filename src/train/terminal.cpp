@@ -139,14 +139,14 @@ std::string Terminal::rates(const StepView& v) const {
 }
 
 std::string Terminal::plain_line(const StepView& v) const {
-  return fmt::format("step {}/{}  loss {:.3f}  grad norm {:.3f}  lr {:.2e}   {}", v.step, v.steps, v.loss, v.grad_norm,
-                     v.lr, rates(v));
+  return fmt::format("step {}/{}  {}  grad norm {:.3f}  lr {:.2e}   {}", v.step, v.steps, v.loss, v.grad_norm, v.lr,
+                     rates(v));
 }
 
 std::string Terminal::live_line(const StepView& v) const {
   const std::string steps = fmt::format("{}", v.steps);
   const std::string left = fmt::format("step {:>{}}/{} ", v.step, steps.size(), steps);
-  const std::string right = fmt::format("  loss {:.3f}   {}", v.loss, rates(v));
+  const std::string right = fmt::format("  {}   {}", v.loss, rates(v));
   const int room = columns_ - 1 - static_cast<int>(cells(left) + cells(right));
   if (room >= 4) {
     const double done = static_cast<double>(v.step) / static_cast<double>(std::max<int64_t>(v.steps, 1));

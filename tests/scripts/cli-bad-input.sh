@@ -74,6 +74,7 @@ refused 'twice' train "$work/good.yaml" --ranks 2 --set launch.ranks=2
 refused 'NAME|one of|pass' train "$work/good.yaml" --disable-pass nonsense
 refused '\-\-memory' plan "$work/good.yaml" --memory lots
 refused '\-\-isa' plan "$work/good.yaml" --isa neon
+refused 'takes no value' sample "$work" --no-cache=false
 refused '\-\-format' sample "$work" --format jpeg
 refused '\-\-temperature' sample "$work" --temperature hot
 refused '\-\-vs' bench step "$work/good.yaml" --vs tensorflow

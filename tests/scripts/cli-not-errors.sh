@@ -45,6 +45,12 @@ LOCPATH=$work/locales
 mkdir "$LOCPATH" && localedef -i de_DE -f UTF-8 "$LOCPATH/de_DE.UTF-8" 2>/dev/null
 german=(env "LOCPATH=$LOCPATH" LC_ALL=de_DE.UTF-8)
 
+# Help, however it is asked for.
+for words in --help -h help 'help train' 'train -h' 'train --help' 'checkpoint --help' 'help checkpoint' 'bench -h'; do
+  # shellcheck disable=SC2086  # words are words
+  [ -n "$("$program" $words 2>/dev/null)" ] || fail "no help by: $words"
+done
+
 for ranks in 1 2; do
   trains 'odd paths' $ranks
   trains 'a cleared environment' $ranks env -i "PATH=$PATH"

@@ -69,6 +69,44 @@ TEST(Pretrained, ExportedAndImportedWeightsAreTheSameBytes) {
   EXPECT_FALSE(json::parse(read_file(folder / "config.json")).contains("ringmaster"));
 }
 
+TEST(Pretrained, AveragedWeightsGoOutAndAnImportBeginsItsAverageWithThem) {
+  const TinyRun run;
+  ASSERT_EQ(run.train(1, {"training.steps=3", "ema.decay=0.5"}), 0);
+  const Exported done =
+      export_pretrained({.from = run.folder(), .out = run / "out", .dtype = DType::f32, .tokenizer_dir = {}});
+  EXPECT_TRUE(done.averaged);
+  const checkpoint::Loaded saved = checkpoint::open(locate(run.folder()));
+  const checkpoint::Pretrained out(run / "out");
+  const char* name = "transformer.wte.weight";
+  const auto bytes = [](const TensorEntry& t) {
+    const auto* data = static_cast<const char*>(t.data);
+    return std::string(data, data + t.bytes());
+  };
+  const TensorEntry& written = out.tensors().at(name);
+  EXPECT_EQ(bytes(written), bytes(*saved.find(checkpoint::Kind::ema, name)));
+  EXPECT_NE(bytes(written), bytes(*saved.find(checkpoint::Kind::model, name)));
+
+  import_pretrained(run / "out", run / "in");  // a rate of 0 leaves weights and average where they begin
+  TrainOptions options = run.options({"training.steps=1", "ema.decay=0.5", "optimizer.lr=0"});
+  options.resolved.config.output.dir = (run / "in").string();
+  ASSERT_EQ(TinyRun::start(1, options), 0);
+  const checkpoint::Loaded begun = checkpoint::open(locate(run / "in"));
+  EXPECT_EQ(bytes(*begun.find(checkpoint::Kind::model, name)), bytes(written));
+  EXPECT_EQ(bytes(*begun.find(checkpoint::Kind::ema, name)), bytes(written));
+}
+
+TEST(Pretrained, ARecipeThatTransformersDoNotKnowGoesOutAsAFileAlone) {
+  const TinyRun run(
+      "model: {recipe: wgan_gp, layers: 1, width: 8}\ntraining: {steps: 1, global_batch_size: 8}\n"
+      "data: {source: generated}\n");
+  ASSERT_EQ(run.train(1), 0);
+  const ErrorInfo e = error_of(
+      [&] { export_pretrained({.from = run.folder(), .out = run / "out", .dtype = DType::f32, .tokenizer_dir = {}}); });
+  EXPECT_NE(e.expected.find(".safetensors"), std::string::npos);
+  export_pretrained({.from = run.folder(), .out = run / "out.safetensors", .dtype = DType::f32, .tokenizer_dir = {}});
+  EXPECT_TRUE(std::filesystem::exists(run / "out.safetensors"));
+}
+
 TEST(Pretrained, AnImportTrainsEvaluatesAndResumes) {
   const Exchange x;
   import_pretrained(x.exported("hf"), x.run / "imported");
