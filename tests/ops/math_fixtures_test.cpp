@@ -22,7 +22,8 @@ TEST(MathFixtures, RandomWalkIsBinomial) {
   output(sum(greater(uniform(b, {walks, n}), full(b, number, 0.5)), {1}, false), "heads");
   ir::EvalInputs in{.context = {.seed = 7}};
   std::vector<double> seen(n + 1);
-  for (const double heads : ir::evaluate(graph, in).at("heads").data) ++seen.at(static_cast<size_t>(heads));
+  const auto out = ir::evaluate(graph, in);
+  for (const double heads : out.at("heads").data) ++seen.at(static_cast<size_t>(heads));
   double chi_square = 0, ways = 1;
   for (int64_t k = 0; k <= n; ++k) {
     const double expected = walks * ways / std::pow(2.0, n), d = seen[static_cast<size_t>(k)] - expected;
