@@ -19,7 +19,9 @@ int eval(const Arguments& arguments) {
     return 0;
   }
   const std::string item = result.items.substr(0, result.items.size() - 1);
-  const std::string unit = result.unit == "nats" ? fmt::format(" nats a {}", item) : " " + result.unit;
+  const std::string unit = result.unit.empty()     ? ""
+                           : result.unit == "nats" ? fmt::format(" nats a {}", item)
+                                                   : " " + result.unit;
   print(fmt::format(
       "step             {}\n"
       "validation loss  {:.4f}{}\n"

@@ -108,6 +108,16 @@ void File::write_all(const void* data, size_t bytes) {
   }
 }
 
+void File::pwrite_all(std::span<const std::byte> data, int64_t offset) {
+  while (!data.empty()) {
+    const ssize_t put = ::pwrite(fd_, data.data(), std::min(data.size(), largest_io), static_cast<off_t>(offset));
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) throw errno_error("cannot write", path_, kind_);
+    data = data.subspan(static_cast<size_t>(put));
+    offset += put;
+  }
+}
+
 void File::sync_and_close() {
   if (::fsync(fd_) != 0) throw errno_error("cannot make durable", path_, kind_);
   if (::close(std::exchange(fd_, -1)) != 0) throw errno_error("cannot close", path_, kind_);

@@ -38,6 +38,7 @@ class File {
   int64_t size() const;
   void pread_exact(std::span<std::byte> out, int64_t offset) const;  // a short file is an Error naming both sizes
   void write_all(const void* data, size_t bytes);
+  void pwrite_all(std::span<const std::byte> data, int64_t offset);  // over what stands there
   void sync_and_close();  // fsync, then close; a writer that does not call this has written nothing for sure
 
   int descriptor() const { return fd_; }

@@ -3,7 +3,9 @@
 // Every random number is a pure function of what it is for: (seed, stream, step, phase, repeat, sample, element).
 #pragma once
 #include <array>
+#include <cmath>
 #include <cstdint>
+#include <numbers>
 #include <string_view>
 
 namespace ringmaster {
@@ -55,5 +57,12 @@ class RandomStream {
 
 // [0, 1) with 24 bits
 inline float uniform(uint32_t word) { return static_cast<float>(word >> 8) * 0x1p-24F; }
+
+// N(0, 1) of two words; Box and Muller 1958. (0, 1] keeps the logarithm finite.
+inline double normal(uint32_t radius, uint32_t turn) {
+  const double u = (static_cast<double>(radius) + 1.0) * 0x1p-32;
+  const double angle = 2.0 * std::numbers::pi * static_cast<double>(turn) * 0x1p-32;
+  return std::sqrt(-2.0 * std::log(u)) * std::cos(angle);
+}
 
 }  // namespace ringmaster

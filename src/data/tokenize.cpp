@@ -6,13 +6,11 @@
 #include "data/llmc.h"
 #include "data/pretokenize.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <exception>
 #include <filesystem>
+#include <span>
 #include <string_view>
 #include <thread>
 
@@ -46,18 +44,6 @@ void encode_all(const Tokenizer& tokenizer, const std::string& file, std::vector
   }
 }
 
-void write_header(const File& file, int64_t tokens) {
-  const auto header = llmc_header(tokens);
-  size_t done = 0;
-  while (done < header.size()) {
-    const ssize_t put =
-        ::pwrite(file.descriptor(), header.data() + done, header.size() - done, static_cast<off_t>(done));
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) throw errno_error("cannot write", file.path());
-    done += static_cast<size_t>(put);
-  }
-}
-
 class Run {
  public:
   Run(const Tokenizer& tokenizer, const TokenizeOptions& options) : tokenizer_(tokenizer), options_(options) {
@@ -74,7 +60,10 @@ class Run {
     write_file_atomic(options_.out, [&](File& out) {
       if (llmc()) out.write_all(llmc_header(0).data(), llmc_header_bytes);
       for (const DataFile& file : files_) add(file, out);
-      if (llmc()) write_header(out, done_.tokens);
+      if (llmc()) {
+        const auto header = llmc_header(done_.tokens);
+        out.pwrite_all(std::as_bytes(std::span(header)), 0);
+      }
     });
     return done_;
   }

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nn/module.h"
 
-#include <cmath>
-#include <numbers>
-
 #include "core/error.h"
 #include "core/philox.h"
 #include "ops/ops.h"
@@ -12,7 +9,6 @@ namespace ringmaster::nn {
 
 Tensor Parameter::read(ir::Builder& builder) const { return ops::state_read(builder, name); }
 
-// Box and Muller 1958: two uniform words give one normal; (0, 1] keeps the logarithm finite.
 void initialise(const Parameter& parameter, uint64_t seed, float* out) {
   const int64_t n = parameter.shape.elements();
   const RandomStream stream({.seed = seed, .stream = stable_hash(parameter.name)});
@@ -21,11 +17,9 @@ void initialise(const Parameter& parameter, uint64_t seed, float* out) {
   for (int64_t block = 0; block < (n + 1) / 2; ++block) {
     const PhiloxCounter words = stream.words(0, static_cast<uint64_t>(block));
     for (int64_t k = 0; k < 2 && 2 * block + k < n; ++k) {
-      const double u = (static_cast<double>(words[static_cast<size_t>(2 * k)]) + 1.0) * 0x1p-32;
-      const double angle =
-          2.0 * std::numbers::pi * static_cast<double>(words[static_cast<size_t>(2 * k + 1)]) * 0x1p-32;
-      const double normal = std == 0.0 ? 0.0 : std::sqrt(-2.0 * std::log(u)) * std::cos(angle);
-      out[2 * block + k] = static_cast<float>(mean + std * normal);
+      const auto first = static_cast<size_t>(2 * k);
+      const double draw = std == 0.0 ? 0.0 : normal(words[first], words[first + 1]);
+      out[2 * block + k] = static_cast<float>(mean + std * draw);
     }
   }
 }

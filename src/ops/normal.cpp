@@ -32,10 +32,8 @@ void reference(const ir::OpView& v, std::span<const ir::RefTensor>, std::span<ir
 std::unique_ptr<ir::Kernel> cpu(const ir::OpView& v, int threads) {
   return draw_kernel<2>(v, threads, [](const PhiloxCounter& words, float* y, int64_t count) {
     for (int64_t i = 0; i < count; ++i) {
-      const double u = (static_cast<double>(words[static_cast<size_t>(2 * i)]) + 1.0) * 0x1p-32;
-      const double angle =
-          2.0 * std::numbers::pi * static_cast<double>(words[static_cast<size_t>(2 * i + 1)]) * 0x1p-32;
-      y[i] = static_cast<float>(std::sqrt(-2.0 * std::log(u)) * std::cos(angle));
+      const auto first = static_cast<size_t>(2 * i);
+      y[i] = static_cast<float>(ringmaster::normal(words[first], words[first + 1]));
     }
   });
 }

@@ -35,12 +35,7 @@ void BenchStep::step() {
       else
         feed_random(phase.program());
       phase.agree(false);
-      phase.run({.seed = config_.training.seed,
-                 .step = step_,
-                 .repeat = repeat,
-                 .first_sample = first,
-                 .grain_size = config_.training.grain_size,
-                 .lr = config_.optimizer.lr});
+      phase.run({.step = step_, .repeat = repeat, .first_sample = first, .lr = config_.optimizer.lr});
     }
   }
   ++step_;

@@ -91,12 +91,7 @@ Loop::Outcome Loop::run_phase(PhaseRun& phase, int64_t repeat, Clock& clock) {
   clock.data += seconds(start, fed);
   clock.comm += seconds(fed, now());
   if (stop) return Outcome::stop;
-  phase.run({.seed = t.seed,
-             .step = step,
-             .repeat = repeat,
-             .first_sample = first_sample,
-             .grain_size = t.grain_size,
-             .lr = learning_rate(config_, step)});
+  phase.run({.step = step, .repeat = repeat, .first_sample = first_sample, .lr = learning_rate(config_, step)});
   const exec::RunStats& stats = phase.program().stats();
   clock.compute += stats.compute_seconds;
   clock.comm += stats.comm_seconds;

@@ -5,23 +5,11 @@
 
 namespace ringmaster::train {
 
-namespace {
-
-bool reads_inputs(const ir::Graph& graph) {
-  for (const ir::Region& region : graph.regions())
-    for (const ir::NodeId id : region.nodes)
-      if (graph.node(id).op->traits.role == ir::Role::input) return true;
-  return false;
-}
-
-}  // namespace
-
 PhaseRun::PhaseRun(Session& session, Wire& wire, size_t index, int64_t offset)
     : phase_(&session.recipe().phases[index]),
       index_(static_cast<uint32_t>(index)),
       offset_(offset),
-      reads_samples_(reads_inputs(session.executor(phase_->name).graph())),
-      batch_(session.config().training.global_batch_size),
+      training_(&session.config().training),
       program_(&session.executor(phase_->name)),
       wire_(&wire),
       weights_(weight_inputs(program_->graph())),
@@ -33,12 +21,13 @@ comm::Sent PhaseRun::sent(const comm::RingShape& who) const {
 }
 
 int64_t PhaseRun::samples_per_step() const {
-  if (!reads_samples_) return 0;
-  return phase_->samples == models::Samples::fresh ? batch_ * phase_->repeats : batch_;
+  if (!program_->reads_batch()) return 0;
+  return phase_->samples == models::Samples::fresh ? training_->global_batch_size * phase_->repeats
+                                                   : training_->global_batch_size;
 }
 
 int64_t PhaseRun::first_sample(int64_t step_first, int64_t repeat) const {
-  return step_first + offset_ + (phase_->samples == models::Samples::fresh ? repeat * batch_ : 0);
+  return step_first + offset_ + (phase_->samples == models::Samples::fresh ? repeat * training_->global_batch_size : 0);
 }
 
 bool PhaseRun::agree(bool stop) {
@@ -52,14 +41,14 @@ void PhaseRun::run(const At& at) {
   for (size_t i = 0; i < weights_.size(); ++i)
     program_->set_scalar(models::Weight{weights_[i]}.scalar(), static_cast<double>(counts_[i]));
   program_->set_scalar("lr", at.lr);
-  program_->set_scalar(models::Weight{}.scalar(), static_cast<double>(batch_));
+  program_->set_scalar(models::Weight{}.scalar(), static_cast<double>(training_->global_batch_size));
   program_->set_scalar("step", static_cast<double>(at.step * phase_->repeats + at.repeat + 1));
-  program_->run({.seed = at.seed,
+  program_->run({.seed = training_->seed,
                  .step = at.step,
                  .phase = index_,
                  .repeat = static_cast<uint32_t>(at.repeat),
                  .first_sample = at.first_sample},
-                at.grain_size);
+                training_->grain_size);
   loss_ = program_->output_scalar("loss");
   grad_norm_ = program_->output_scalar("grad_norm");
   committed_ = program_->output_scalar("commit") != 0;

@@ -31,11 +31,9 @@ class PhaseRun {
   bool agree(bool stop);
 
   struct At {
-    uint64_t seed = 0;
     int64_t step = 0;          // 0-based
     int64_t repeat = 0;        // of the phase within the step
     int64_t first_sample = 0;  // of this run
-    int64_t grain_size = 1;
     double lr = 0;
   };
   void run(const At& at);
@@ -49,8 +47,7 @@ class PhaseRun {
   const models::Phase* phase_;
   uint32_t index_;
   int64_t offset_;
-  bool reads_samples_;
-  int64_t batch_;  // samples of a run
+  const config::Training* training_;
   exec::Executor* program_;
   Wire* wire_;
   std::vector<std::string> weights_;  // batch tensors whose entries are counted

@@ -29,12 +29,6 @@ const models::RowSampler& rows_of(const models::Recipe& recipe) {
   throw Error(info);
 }
 
-bool reads_samples(const exec::Executor& program, const models::Recipe& recipe) {
-  for (const models::InputSpec& input : recipe.inputs)
-    if (program.has_input(input.name)) return true;
-  return false;
-}
-
 int64_t count_of(int64_t asked, const data::ValidationSamples* samples) {
   if (samples == nullptr) return asked > 0 ? asked : default_rows;
   if (asked <= samples->num_samples()) return asked > 0 ? asked : samples->num_samples();
@@ -101,7 +95,7 @@ Rows sample_rows(const SampleRowsOptions& options, comm::Communicator& comm) {
             .programs = {.sampler = true, .threads = threads_per_rank(c.launch.threads_per_rank, comm.node_size())}});
     restore(*session, loaded, WeightChoice::averaged);
     samples = data::open(c).validation;
-    reads = reads_samples(session->executor("sampler"), session->recipe());
+    reads = session->executor("sampler").reads_batch();
     rows.columns = rows_of(session->recipe()).columns;
     rows.count = count_of(options.count, reads ? samples.get() : nullptr);
   });

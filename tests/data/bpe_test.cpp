@@ -297,7 +297,8 @@ TEST_F(BpeFiles, AMissingFolderOrFileSaysWhatIsNeeded) {
 // Only what the published files say themselves is compared: ranks, ids and their spelling.
 TEST(Bpe, ReadsThePublishedVocabularyOfGpt2) {
   const std::string encoder = shared_file("data/bpe/encoder.json");
-  if (encoder.empty()) GTEST_SKIP() << "shared data is absent";
+  if (encoder.empty())
+    GTEST_SKIP() << "GPT-2's published encoder.json and vocab.bpe are not here, and are no part of the project";
   const auto tokenizer = make_tokenizer({.name = "gpt2", .folder = std::filesystem::path(encoder).parent_path()});
   ASSERT_EQ(tokenizer->vocab_size(), 50257);
   EXPECT_EQ(tokenizer->decode(std::vector<int32_t>{50256}), "<|endoftext|>");

@@ -51,7 +51,7 @@ def published_vocabulary():
     """the folder of GPT-2's own two files"""
     folder = Path(environ.get("RINGMASTER_SHARED", ROOT.parent / "shared")) / "data/bpe"
     if not (folder / "encoder.json").exists():
-        raise Skip("shared data is absent")
+        raise Skip("GPT-2's published encoder.json and vocab.bpe are not here, and are no part of the project")
     return folder
 
 

@@ -4,13 +4,15 @@ lines before them as the reason; --list prints the names, and names as arguments
 
 import subprocess
 import sys
+import tempfile
 import traceback
 from os import environ
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(environ.get("RINGMASTER_BUILD", "build/release"))
-SCRATCH = Path(environ.get("TMPDIR", "/tmp"))
+_FOLDER = tempfile.TemporaryDirectory(prefix="ringmaster-parity-")  # gone when the script ends
+SCRATCH = Path(_FOLDER.name)
 CASES = {}
 
 

@@ -2,29 +2,7 @@
 # checkpoint-interop: export and import as users meet them: docs/hugging-face.md works as written, what is refused ends with exit
 # code 2 and leaves nothing behind, and an import is a run to go on from.
 set -uo pipefail
-program=$RINGMASTER_BUILD/bin/ringmaster
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failures=0
-
-fail() {
-  printf 'FAILED %s\n' "$1" >&2
-  failures=$((failures + 1))
-}
-
-# refused PATTERN ARGUMENT...: exit code 2, the pattern on stderr, nothing on stdout, no file made, changed or deleted
-refused() {
-  local pattern=$1 before
-  shift
-  before=$(find "$work" -newermt 1970-01-01 -printf '%p %s %T@\n' | sort)
-  "$program" "$@" >"$work.out" 2>"$work.err"
-  local code=$?
-  [ $code = 2 ] || fail "$*: exit code $code, expected 2"
-  [ -s "$work.out" ] && fail "$*: stdout is not empty"
-  grep -Eq "$pattern" "$work.err" || fail "$*: expected \"$pattern\" in: $(cat "$work.err")"
-  [ "$(find "$work" -newermt 1970-01-01 -printf '%p %s %T@\n' | sort)" = "$before" ] || fail "$*: changed something"
-  rm -f "$work.out" "$work.err"
-}
+. tests/cli.sh
 
 PATH=$(cd "$RINGMASTER_BUILD/bin" && pwd):$PATH python3 tests/docs/run_blocks.py docs/hugging-face.md ||
   fail "docs/hugging-face.md does not work as written"

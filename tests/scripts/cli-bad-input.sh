@@ -3,19 +3,11 @@
 # stdout stays empty and nothing is created.
 set -uo pipefail
 path=$PATH  # of the program; a case may take it away
-program=$RINGMASTER_BUILD/bin/ringmaster
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+. tests/cli.sh
 cd "$work"
 mkdir here && cd here  # an empty folder that must stay empty
-failures=0
 
-fail() {
-  printf 'FAILED %s\n' "$1" >&2
-  failures=$((failures + 1))
-}
-
-# refused PATTERN ARGUMENT...: the pattern stands in what is said
+# refused PATTERN ARGUMENT...: cli.sh's, for a folder that is empty and a $PATH that a case may take away; and it says a cure
 refused() {
   local pattern=$1
   shift

@@ -2,15 +2,7 @@
 # cli-not-errors: surroundings that are no reason to fail: odd paths, an empty environment, a working directory that nobody
 # can write, another locale, OMP_NUM_THREADS, a log that nobody reads. All of them on two ranks too.
 set -uo pipefail
-program=$RINGMASTER_BUILD/bin/ringmaster
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failures=0
-
-fail() {
-  printf 'FAILED %s\n' "$1" >&2
-  failures=$((failures + 1))
-}
+. tests/cli.sh
 
 odd=$work/$'two words\nand Zürich: \xe2\x82\xac #1'
 mkdir "$odd"

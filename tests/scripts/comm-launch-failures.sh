@@ -2,16 +2,9 @@
 # comm-launch-failures: a rank that stops, is killed, a launcher that is killed, a second start in the same folder, Ctrl-C:
 # each ends with its exit code, says why, and leaves no process behind.
 set -uo pipefail
-program=$RINGMASTER_BUILD/bin/ringmaster
-work=$(mktemp -d)
+. tests/cli.sh
 pids=()
 trap 'kill -9 "${pids[@]}" 2>/dev/null; rm -rf "$work"' EXIT
-failures=0
-
-fail() {
-  printf 'FAILED %s\n' "$1" >&2
-  failures=$((failures + 1))
-}
 
 head -c 20000 /dev/zero | tr '\0' 'a' >"$work/text.txt"
 cat >"$work/endless.yaml" <<YAML

@@ -2,29 +2,7 @@
 # data-tokenize: the command as users meet it: what it refuses with exit code 2, what is no error, and that what it writes trains
 # and samples. The vocabulary is made here: 256 bytes, three merges and <|endoftext|>.
 set -uo pipefail
-program=$RINGMASTER_BUILD/bin/ringmaster
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failures=0
-
-fail() {
-  printf 'FAILED %s\n' "$1" >&2
-  failures=$((failures + 1))
-}
-
-# refused PATTERN ARGUMENT...: exit code 2, the pattern on stderr, nothing on stdout, nothing created
-refused() {
-  local pattern=$1 before
-  shift
-  before=$(ls -A "$work" "$work/text")
-  "$program" "$@" >"$work.out" 2>"$work.err"
-  local code=$?
-  [ $code = 2 ] || fail "$*: exit code $code, expected 2"
-  [ -s "$work.out" ] && fail "$*: stdout is not empty"
-  grep -Eq "$pattern" "$work.err" || fail "$*: expected \"$pattern\" in: $(cat "$work.err")"
-  [ "$(ls -A "$work" "$work/text")" = "$before" ] || fail "$*: created something"
-  rm -f "$work.out" "$work.err"
-}
+. tests/cli.sh
 
 python3 - "$work" <<'PYTHON'
 import json, os, sys

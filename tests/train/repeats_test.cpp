@@ -92,7 +92,7 @@ TEST(Repeats, DrawsDifferByPhaseStepAndRepeat) {
   std::vector<PhaseRun> phases = phase_runs(session, wire);
   const auto drawn = [&](size_t phase, int64_t step, int64_t repeat) {
     phases[phase].agree(false);
-    phases[phase].run({.seed = 7, .step = step, .repeat = repeat, .grain_size = c.training.grain_size, .lr = 0.0});
+    phases[phase].run({.step = step, .repeat = repeat, .lr = 0.0});
     return phases[phase].loss();
   };
   const double base = drawn(1, 3, 0);
