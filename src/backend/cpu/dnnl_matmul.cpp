@@ -52,25 +52,27 @@ class Matmul::Impl {
       at += aligned(elements * 4);
       return p;
     };
-    char *wide_a = take(a_elements()), *wide_b = take(b_elements()), *wide_bias = take(spec_.n),
-         *wide_c = take(c_elements());
+    char *wide_a = take(a_elements()), *wide_b = take(b_elements()), *wide_bias = take(spec_.n);
+    char* const wide_c = out() == DType::f32 ? static_cast<char*>(c) : take(c_elements());
     widen_all(a, wide_a, a_elements());
     widen_all(b, wide_b, b_elements());
     if (spec_.bias) widen_all(bias, wide_bias, spec_.n);
     multiply(wide_a, wide_b, wide_bias, wide_c, at);
+    if (out() == DType::f32) return;
     for_pieces(c_elements(), [&](int64_t begin, int64_t n) {
-      narrow(reinterpret_cast<const float*>(wide_c) + begin, spec_.dtype, offset(c, begin * 2), n);
+      narrow(reinterpret_cast<const float*>(wide_c) + begin, out(), offset(c, begin * 2), n);
     });
   }
 
  private:
+  DType out() const { return spec_.out.value_or(spec_.dtype); }
   int64_t a_elements() const { return spec_.batch * spec_.m * spec_.k; }
   int64_t b_elements() const { return spec_.batch * spec_.k * spec_.n; }
   int64_t c_elements() const { return spec_.batch * spec_.m * spec_.n; }
   int64_t tasks() const { return spec_.batch * rows_.pieces() * columns_.pieces(); }
   int64_t wide_bytes() const {
     return narrow_ ? aligned(a_elements() * 4) + aligned(b_elements() * 4) + aligned(spec_.n * 4) +
-                         aligned(c_elements() * 4)
+                         (out() == DType::f32 ? 0 : aligned(c_elements() * 4))
                    : 0;
   }
   int64_t piece_bytes() const {
@@ -107,7 +109,7 @@ class Matmul::Impl {
     const int64_t k = spec_.k;
     const memory::desc a({m, k}, type, spec_.transpose_a ? memory::dims{1, spec_.m} : memory::dims{k, 1});
     const memory::desc b({k, n}, type, spec_.transpose_b ? memory::dims{1, k} : memory::dims{spec_.n, 1});
-    const memory::desc c({m, n}, type, {spec_.n, 1}), bias({1, n}, type, {n, 1});
+    const memory::desc c({m, n}, data_type(dtype == DType::f32 ? DType::f32 : out()), {spec_.n, 1}), bias({1, n}, type, {n, 1});
     const dnnl::primitive_attr attr = user_scratchpad();
     std::vector<Arg> args{{DNNL_ARG_SRC, a}, {DNNL_ARG_WEIGHTS, b}, {DNNL_ARG_DST, c}};
     if (spec_.bias) args.push_back({DNNL_ARG_BIAS, bias});
@@ -129,7 +131,8 @@ class Matmul::Impl {
   }
 
   void multiply(const void* a, const void* b, const void* bias, void* c, void* scratch) {
-    const int64_t size = narrow_ ? 4 : size_of(spec_.dtype), bytes = piece_bytes();
+    const int64_t size = narrow_ ? 4 : size_of(spec_.dtype), size_c = narrow_ ? 4 : size_of(out());
+    const int64_t bytes = piece_bytes();
     const int64_t per_batch = rows_.pieces() * columns_.pieces();
     for_tasks(tasks(), threads_, "matmul", [&](int64_t task, int slot) {
       const int64_t batch = task / per_batch, i = task % per_batch / columns_.pieces(), j = task % columns_.pieces();
@@ -137,7 +140,7 @@ class Matmul::Impl {
       const int64_t at_a = batch * spec_.m * spec_.k + (spec_.transpose_a ? row : row * spec_.k);
       const int64_t at_b = batch * spec_.k * spec_.n + (spec_.transpose_b ? column * spec_.k : column);
       const int64_t at_c = (batch * spec_.m + row) * spec_.n + column;
-      const std::array<void*, 4> data{offset(a, at_a * size), offset(b, at_b * size), offset(c, at_c * size),
+      const std::array<void*, 4> data{offset(a, at_a * size), offset(b, at_b * size), offset(c, at_c * size_c),
                                       spec_.bias ? offset(bias, column * size) : nullptr};
       Prepared& piece = pieces_[(rows_.is_tail(i) ? 2U : 0U) + (columns_.is_tail(j) ? 1U : 0U)];
       return piece.run(slot, std::span(data).first(spec_.bias ? 4 : 3), offset(scratch, slot * bytes));
