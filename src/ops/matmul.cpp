@@ -216,18 +216,19 @@ std::vector<ir::Sample> samples() {
 
 }  // namespace
 
-const OpDef matmul_op{.name = "matmul",
-                      .doc = "a [..,M,K] b [..,K,N] or [K,N] (+ bias [N]) -> [..,M,N]",
-                      .attrs = attrs,
-                      .min_inputs = 2,
-                      .max_inputs = 3,
-                      .infer = infer,
-                      .grad = grad,
-                      .reference = reference,
-                      .cpu = cpu,
-                      .gemm_flops = gemm_flops,
-                      .samples = samples,
-                      .traits = {.cast = ir::CastClass::low_precision, .cost = ir::CostClass::compute, .f32_out = true}};
+const OpDef matmul_op{
+    .name = "matmul",
+    .doc = "a [..,M,K] b [..,K,N] or [K,N] (+ bias [N]) -> [..,M,N]",
+    .attrs = attrs,
+    .min_inputs = 2,
+    .max_inputs = 3,
+    .infer = infer,
+    .grad = grad,
+    .reference = reference,
+    .cpu = cpu,
+    .gemm_flops = gemm_flops,
+    .samples = samples,
+    .traits = {.cast = ir::CastClass::low_precision, .cost = ir::CostClass::compute, .f32_out = true}};
 
 Tensor matmul(Tensor a, Tensor b, MatmulOptions options) {
   return a.builder().emit1(matmul_op, {a, b},

@@ -15,7 +15,8 @@
 namespace ringmaster::ops {
 namespace {
 
-const ir::AttrSpec attrs[] = {{"dims", ir::Ints{}, true}, {"keep_dims", false}, {"f32_out", false, false, "y is f32: the sums as they are"}};
+const ir::AttrSpec attrs[] = {
+    {"dims", ir::Ints{}, true}, {"keep_dims", false}, {"f32_out", false, false, "y is f32: the sums as they are"}};
 
 std::vector<ir::Type> infer(const ir::OpView& v) {
   const ir::Type& x = v.in[0];

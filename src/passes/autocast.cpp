@@ -133,7 +133,8 @@ std::vector<std::string> weights_of_products(const Graph& graph) {
         if (source.op->traits.role != Role::state_read) continue;
         const std::string& name = source.attrs.text("name");
         const ir::State* state = graph.find_state(name);
-        if (state->role == ir::StateRole::weight && std::ranges::find(names, name) == names.end()) names.push_back(name);
+        if (state->role == ir::StateRole::weight && std::ranges::find(names, name) == names.end())
+          names.push_back(name);
       }
     }
   }

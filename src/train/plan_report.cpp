@@ -15,9 +15,9 @@ namespace ringmaster::train {
 namespace {
 
 using Category = ir::Category;
-constexpr Category categories[] = {Category::weights,       Category::master,      Category::gradients, Category::optimizer,
-                                   Category::activations, Category::workspace, Category::communication,
-                                   Category::batches};
+constexpr Category categories[] = {Category::weights,       Category::master,      Category::gradients,
+                                   Category::optimizer,     Category::activations, Category::workspace,
+                                   Category::communication, Category::batches};
 
 // The program that needs most: its peak is the rank's.
 const Compiled& highest(const Programs& programs) {

@@ -6,7 +6,6 @@
 #include "train/feed.h"
 #include "train/session.h"
 
-
 namespace ringmaster::train {
 namespace {
 
@@ -21,7 +20,8 @@ std::vector<std::string> with(std::vector<std::string> sets, std::initializer_li
 int shadows_agree(const Session& session) {
   int shadows = 0;
   for (const ir::State& s : session.programs().states) {
-    if (s.role != ir::StateRole::weight || !session.programs().layout.offset.contains(ir::shadow_name(s.name))) continue;
+    if (s.role != ir::StateRole::weight || !session.programs().layout.offset.contains(ir::shadow_name(s.name)))
+      continue;
     const auto* weight = static_cast<const float*>(session.state(s.name));
     const auto* shadow = static_cast<const bf16*>(session.state(ir::shadow_name(s.name)));
     for (int64_t i = 0; i < s.type.shape.elements(); ++i) EXPECT_EQ(shadow[i].bits, to_bf16(weight[i]).bits) << s.name;
@@ -82,8 +82,9 @@ TEST(Precision, ACheckpointHoldsTheMasterWeightsAlone) {
 }
 
 TEST(Precision, TheCriticsSlopesArePrecise) {  // gradients of gradients through 16-bit products
-  const TinyRun run("model: {recipe: wgan_gp, width: 16, layers: 2, critic_steps: 2}\ndata: {source: generated}\n"
-                    "training: {steps: 3, global_batch_size: 8}\n");
+  const TinyRun run(
+      "model: {recipe: wgan_gp, width: 16, layers: 2, critic_steps: 2}\ndata: {source: generated}\n"
+      "training: {steps: 3, global_batch_size: 8}\n");
   ASSERT_EQ(run.train(2, bf16_products), 0);
 }
 

@@ -25,7 +25,8 @@ struct MatmulSpec {
   bool transpose_b = false;                // b lies as [batch,n,k]
   DType dtype = DType::f32;                // of a, b, c and bias
   bool bias = false;
-  std::optional<DType> out = {};  // of c where it differs: f32, the sums of 16-bit data as they are
+  std::optional<DType> out = {};  // of c where it is not `dtype`: f32, the sum as it is
+  bool accumulate = false;        // c += a b; c is f32
 };
 
 class Matmul {

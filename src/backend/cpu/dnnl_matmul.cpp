@@ -19,7 +19,9 @@ Cut cut(int64_t total, int64_t limit, int64_t step) {
 
 class Matmul::Impl {
  public:
-  Impl(const MatmulSpec& spec, int threads) : spec_(spec), threads_(threads) {
+  Impl(const MatmulSpec& spec, int threads) : spec_(spec), threads_(threads), out_(spec.out.value_or(spec.dtype)) {
+    CHECK(out_ == spec.dtype || out_ == DType::f32, "a product of {} as {}", name(spec.dtype), name(out_));
+    CHECK(!spec.accumulate || out_ == DType::f32, "sums in {}", name(out_));
     // 256 x 512 pieces ran at the machine's peak on every GPT shape; a transposed b is dear to pack and wants more rows
     rows_ = cut(spec.m, spec.transpose_b ? 512 : 256, 16);
     columns_ = cut(spec.n, 512, 64);
@@ -53,26 +55,26 @@ class Matmul::Impl {
       return p;
     };
     char *wide_a = take(a_elements()), *wide_b = take(b_elements()), *wide_bias = take(spec_.n);
-    char* const wide_c = out() == DType::f32 ? static_cast<char*>(c) : take(c_elements());
+    char* wide_c = rounds() ? take(c_elements()) : static_cast<char*>(c);
     widen_all(a, wide_a, a_elements());
     widen_all(b, wide_b, b_elements());
     if (spec_.bias) widen_all(bias, wide_bias, spec_.n);
     multiply(wide_a, wide_b, wide_bias, wide_c, at);
-    if (out() == DType::f32) return;
+    if (!rounds()) return;
     for_pieces(c_elements(), [&](int64_t begin, int64_t n) {
-      narrow(reinterpret_cast<const float*>(wide_c) + begin, out(), offset(c, begin * 2), n);
+      narrow(reinterpret_cast<const float*>(wide_c) + begin, spec_.dtype, offset(c, begin * 2), n);
     });
   }
 
  private:
-  DType out() const { return spec_.out.value_or(spec_.dtype); }
   int64_t a_elements() const { return spec_.batch * spec_.m * spec_.k; }
   int64_t b_elements() const { return spec_.batch * spec_.k * spec_.n; }
   int64_t c_elements() const { return spec_.batch * spec_.m * spec_.n; }
   int64_t tasks() const { return spec_.batch * rows_.pieces() * columns_.pieces(); }
+  bool rounds() const { return out_ != DType::f32; }
   int64_t wide_bytes() const {
     return narrow_ ? aligned(a_elements() * 4) + aligned(b_elements() * 4) + aligned(spec_.n * 4) +
-                         (out() == DType::f32 ? 0 : aligned(c_elements() * 4))
+                         (rounds() ? aligned(c_elements() * 4) : 0)
                    : 0;
   }
   int64_t piece_bytes() const {
@@ -109,8 +111,13 @@ class Matmul::Impl {
     const int64_t k = spec_.k;
     const memory::desc a({m, k}, type, spec_.transpose_a ? memory::dims{1, spec_.m} : memory::dims{k, 1});
     const memory::desc b({k, n}, type, spec_.transpose_b ? memory::dims{1, k} : memory::dims{spec_.n, 1});
-    const memory::desc c({m, n}, data_type(dtype == DType::f32 ? DType::f32 : out()), {spec_.n, 1}), bias({1, n}, type, {n, 1});
-    const dnnl::primitive_attr attr = user_scratchpad();
+    const memory::desc c({m, n}, rounds() ? type : data_type(DType::f32), {spec_.n, 1}), bias({1, n}, type, {n, 1});
+    dnnl::primitive_attr attr = user_scratchpad();
+    if (spec_.accumulate) {
+      dnnl::post_ops sum;
+      sum.append_sum(1.0F);
+      attr.set_post_ops(sum);
+    }
     std::vector<Arg> args{{DNNL_ARG_SRC, a}, {DNNL_ARG_WEIGHTS, b}, {DNNL_ARG_DST, c}};
     if (spec_.bias) args.push_back({DNNL_ARG_BIAS, bias});
     try {
@@ -131,8 +138,8 @@ class Matmul::Impl {
   }
 
   void multiply(const void* a, const void* b, const void* bias, void* c, void* scratch) {
-    const int64_t size = narrow_ ? 4 : size_of(spec_.dtype), size_c = narrow_ ? 4 : size_of(out());
-    const int64_t bytes = piece_bytes();
+    const int64_t size = narrow_ ? 4 : size_of(spec_.dtype), bytes = piece_bytes();
+    const int64_t size_c = narrow_ ? 4 : size_of(out_);
     const int64_t per_batch = rows_.pieces() * columns_.pieces();
     for_tasks(tasks(), threads_, "matmul", [&](int64_t task, int slot) {
       const int64_t batch = task / per_batch, i = task % per_batch / columns_.pieces(), j = task % columns_.pieces();
@@ -149,6 +156,7 @@ class Matmul::Impl {
 
   MatmulSpec spec_;
   int threads_;
+  DType out_;
   Cut rows_{}, columns_{};
   std::vector<Prepared> pieces_;  // whole x whole, whole x last, last x whole, last x last
   bool narrow_ = false;           // 16-bit data that this oneDNN computes in f32
