@@ -59,12 +59,9 @@ class Evaluator {
 
   void accumulate(const Node& node, const RunContext& context) {
     RefTensor& sum = at(node.outputs[0]);
-    const RefTensor& x = at(node.inputs[0]);
-    if (context.first_grain) {
-      sum = x;
-      return;
-    }
-    for (size_t i = 0; i < x.data.size(); ++i) sum.data[i] += x.data[i];
+    if (context.first_grain) sum = {graph_.type(node.outputs[0]), std::vector<double>(at(node.inputs[0]).data.size())};
+    for (const ValueId v : node.inputs)
+      for (size_t i = 0; i < sum.data.size(); ++i) sum.data[i] += at(v).data[i];
   }
 
   void gather(const Node& node, const RunContext& context) {

@@ -77,7 +77,7 @@ enum class Role {
   output,        // a value that the host reads after the run, attr name
   loss_term,     // marks what the phase minimises, until autodiff
   gradient,      // stands for the phase's gradient of a state, until autodiff
-  grain_sum,     // adds its input over the grains of this rank
+  grain_sum,     // adds its inputs over the grains of this rank
   grain_gather,  // collects scalars, one a grain, in grain order
   collective,    // no kernel: exec hands it to comm
 };
@@ -89,6 +89,7 @@ struct Traits {
   bool elementwise = false;    // out[i] depends on in[..][i] (after broadcasting) alone
   bool random = false;         // reads the counter-based generator
   bool host = false;           // runs on the CPU whatever the device
+  int sums = -1;               // has the attribute into_sum: the kernel can add this output to a sum over the grains
   bool f32_out = false;        // has the attribute f32_out: of 16-bit inputs, the f32 sum as it is, not rounded
   bool in_place = false;       // output i may take the memory of input i where types agree and input i dies
   bool differentiable = true;  // false: no gradient flows through (integers, norms, decisions)

@@ -18,9 +18,26 @@ void check_state(const Graph& graph, const Node& node, std::string_view after) {
         str(state->type));
 }
 
+// What is added to a sum over the grains where it is made has no memory of its own that another reader could read.
+void check_sums(const Graph& graph, std::string_view after) {
+  const auto users = graph.users();
+  for (const Region& region : graph.regions()) {
+    for (const NodeId id : region.nodes) {
+      const Node& node = graph.node(id);
+      const int sums = node.op->traits.sums;
+      if (node.dead || sums < 0 || node.attrs.text("into_sum").empty()) continue;
+      const auto& readers = users[static_cast<size_t>(node.outputs[static_cast<size_t>(sums)])];
+      CHECK(readers.size() == 1 && graph.node(readers.front()).op->traits.role == Role::grain_sum,
+            "after {}: {} at {} is added to a sum over the grains, and {} nodes read it", after, node.op->name,
+            node.scope, readers.size());
+    }
+  }
+}
+
 }  // namespace
 
 void verify(const Graph& graph, std::string_view after) {
+  check_sums(graph, after);
   // region in which a value becomes visible; none = not yet defined
   std::vector<int> defined(static_cast<size_t>(graph.num_values()), none);
   std::set<std::string> written;  // states whose new value is stored: reading them again would be ambiguous

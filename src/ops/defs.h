@@ -3,6 +3,8 @@
 #pragma once
 #include "ir/op.h"
 
+#include <string>
+
 namespace ringmaster::ops {
 
 // structure.cpp
@@ -15,6 +17,13 @@ extern const ir::OpDef add_op, sub_op, mul_op, div_op, scale_op, shift_op, exp_o
     softmax_grad_op, softmax_at_op, embedding_op, embedding_grad_op, one_hot_op, cross_entropy_op,
     cross_entropy_grad_op, global_norm_op, decision_op, clip_factor_op, adam_op, sgd_op, average_op, relu_op,
     leaky_relu_op, maximum_op, minimum_op, greater_op, equal_op, uniform_op, normal_op, update_slice_op;
+
+// Where the output that an op sums (Traits::sums) goes: to memory of its own, or straight into the sum over the grains that reads
+// it, which the fuse pass decides. "first": the first grain stores, the others add; "add": another op stores first.
+inline const ir::AttrSpec into_sum_attr{"into_sum", std::string(), false, "adds over the grains: '' | first | add"};
+inline bool adds_to_sum(const std::string& into_sum, const ir::RunContext& context) {
+  return into_sum == "add" || (into_sum == "first" && !context.first_grain);
+}
 
 // `identity` of ops that change nothing but the type: output 0 is input 0 where the types agree.
 inline std::optional<int> identity_if_same_type(const ir::OpView& v) {

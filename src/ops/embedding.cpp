@@ -10,7 +10,9 @@
 #include "ops/ops.h"
 #include "ops/samples.h"
 
+#include <algorithm>
 #include <cstring>
+#include <span>
 
 namespace ringmaster::ops {
 namespace {
@@ -18,7 +20,7 @@ namespace {
 using ir::OpView;
 using ir::Type;
 
-const ir::AttrSpec grad_attrs[] = {{"vocab", int64_t{0}, true, "rows of the table"}};
+const ir::AttrSpec grad_attrs[] = {{"vocab", int64_t{0}, true, "rows of the table"}, into_sum_attr};
 
 void require_ids(const Type& ids) {
   if (ids.dtype == DType::i32) return;
@@ -94,29 +96,43 @@ std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
   });
 }
 
-// Each task owns a range of the vocabulary and takes the rows that fall in it, in order: how the ranges are cut changes no bit.
+// The tokens by id, each id's in their own order: a row is one task, finished before it is stored or added.
 std::unique_ptr<ir::Kernel> cpu_grad(const OpView& v, int threads) {
   const int64_t rows = v.in[1].shape.elements(), vocab = v.out[0].shape[0], c = v.out[0].shape[1];
   threads = threads_for(std::max(vocab, rows) * c, threads);
-  const int64_t tasks = threads == 1 ? 1 : 4 * threads;  // frequent ids lie together: let the others help
   return with_float(v.in[0].dtype, [&]<typename T>(T) {
-    return ir::make_kernel([=](const ir::KernelArgs& a) {
-      const auto* ids = a.input<int32_t>(1);
-#pragma omp parallel for num_threads(threads) schedule(dynamic)
-      for (int64_t task = 0; task < tasks; ++task) {
-        const int64_t begin = task * vocab / tasks, end = (task + 1) * vocab / tasks;
-        auto* table = a.output<float>(0);
-        std::fill(table + begin * c, table + end * c, 0.0F);
-        for (int64_t n = 0; n < rows; ++n) {
-          if (ids[n] < begin || ids[n] >= end) continue;
-          const T* dy = a.input<T>(0) + n * c;
-          float* row = table + ids[n] * c;
-          backend::for_lanes(c, [&](int64_t j, int64_t count) {
-            backend::store(row + j, backend::load(row + j, count) + backend::load(dy + j, count), count);
-          });
-        }
-      }
-    });
+    return ir::make_kernel(
+        [=, into_sum = v.attrs.text("into_sum")](const ir::KernelArgs& a) {
+          const bool add = adds_to_sum(into_sum, a.context);
+          const auto* ids = a.input<int32_t>(1);
+          auto* table = a.output<float>(0);
+          const std::span tokens(static_cast<uint64_t*>(a.scratch), static_cast<size_t>(rows));
+          for (size_t n = 0; n < tokens.size(); ++n) tokens[n] = (static_cast<uint64_t>(ids[n]) << 32) | n;
+          std::ranges::sort(tokens);
+#pragma omp parallel num_threads(threads)
+          {
+            if (!add) {
+#pragma omp for schedule(static)
+              for (int64_t row = 0; row < vocab; ++row) std::fill_n(table + row * c, c, 0.0F);
+            }
+#pragma omp for schedule(dynamic, 8)
+            for (size_t first = 0; first < tokens.size(); ++first) {
+              const uint64_t id = tokens[first] >> 32;
+              if (first > 0 && tokens[first - 1] >> 32 == id) continue;
+              size_t end = first + 1;
+              while (end < tokens.size() && tokens[end] >> 32 == id) ++end;
+              float* row = table + static_cast<int64_t>(id) * c;
+              backend::for_lanes(c, [&](int64_t j, int64_t count) {
+                backend::Lanes sum(0.0F);
+                for (size_t i = first; i < end; ++i)
+                  sum =
+                      sum + backend::load(a.input<T>(0) + static_cast<int64_t>(tokens[i] & 0xffffffffU) * c + j, count);
+                backend::store(row + j, add ? backend::load(row + j, count) + sum : sum, count);
+              });
+            }
+          }
+        },
+        rows * static_cast<int64_t>(sizeof(uint64_t)));
   });
 }
 
@@ -178,7 +194,8 @@ const OpDef embedding_grad_op{.name = "embedding_grad",
                               .grad = grad_grad,
                               .reference = reference_grad,
                               .cpu = cpu_grad,
-                              .samples = samples_grad};
+                              .samples = samples_grad,
+                              .traits = {.sums = 0}};
 
 Tensor embedding(Tensor table, Tensor ids) { return table.builder().emit1(embedding_op, {table, ids}); }
 

@@ -25,7 +25,8 @@ using ir::Type;
 const ir::AttrSpec attrs[] = {{"transpose_a", false},
                               {"transpose_b", false},
                               {"row_stable", false, false, "a row's bits do not depend on the number of rows"},
-                              {"f32_out", false, false, "c is f32: the sums as they are"}};
+                              {"f32_out", false, false, "c is f32: the sums as they are"},
+                              into_sum_attr};
 
 // The problem behind a node: `batch` products, or one over all rows where b is shared.
 backend::MatmulSpec problem(const OpView& v) {
@@ -35,6 +36,7 @@ backend::MatmulSpec problem(const OpView& v) {
                            .dtype = v.in[0].dtype,
                            .bias = v.in.size() == 3};
   if (v.attrs.flag("f32_out")) spec.out = DType::f32;
+  spec.panels = !v.attrs.text("into_sum").empty();
   spec.m = a.dim(spec.transpose_a ? -1 : -2);
   spec.k = a.dim(spec.transpose_a ? -2 : -1);
   spec.n = b.dim(spec.transpose_b ? -2 : -1);
@@ -141,8 +143,11 @@ std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
   auto matmul = std::make_unique<backend::Matmul>(spec, threads);
   const int64_t scratch = matmul->scratch_bytes();
   return ir::make_kernel(
-      [matmul = std::move(matmul), bias = spec.bias](const ir::KernelArgs& a) {
-        matmul->run(a.in[0], a.in[1], bias ? a.in[2] : nullptr, a.out[0], a.scratch);
+      [matmul = std::move(matmul), bias = spec.bias, into_sum = v.attrs.text("into_sum")](const ir::KernelArgs& a) {
+        if (adds_to_sum(into_sum, a.context))
+          matmul->run_add(a.in[0], a.in[1], a.out[0], a.scratch);
+        else
+          matmul->run(a.in[0], a.in[1], bias ? a.in[2] : nullptr, a.out[0], a.scratch);
       },
       scratch);
 }
@@ -228,7 +233,7 @@ const OpDef matmul_op{
     .cpu = cpu,
     .gemm_flops = gemm_flops,
     .samples = samples,
-    .traits = {.cast = ir::CastClass::low_precision, .cost = ir::CostClass::compute, .f32_out = true}};
+    .traits = {.cast = ir::CastClass::low_precision, .cost = ir::CostClass::compute, .sums = 0, .f32_out = true}};
 
 Tensor matmul(Tensor a, Tensor b, MatmulOptions options) {
   return a.builder().emit1(matmul_op, {a, b},

@@ -23,7 +23,7 @@ void output(Tensor value, const std::string& name);  // read by the host after t
 // coefficient * sum / weight joins the phase's loss; `sum` is this grain's, `weight` names a runtime scalar (global)
 Tensor loss_term(Tensor sum, const std::string& weight, double coefficient = 1.0);
 Tensor gradient_of(Tensor state);  // of the phase's loss; step region
-Tensor grain_sum(Tensor x);
+Tensor grain_sum(std::span<const Tensor> xs);
 Tensor grain_gather(Tensor x, int64_t num_grains);  // scalar a grain -> [num_grains]
 
 // ---- elementwise; binary ones broadcast (NumPy rules)

@@ -44,20 +44,35 @@ const AttrSpec term_attrs[] = {{"weight", std::string(), true, "runtime scalar t
 const AttrSpec gather_attrs[] = {{"grains", int64_t{1}, true}};
 const AttrSpec bucket_attrs[] = {{"bucket", int64_t{0}, true}};
 
-// The first grain assigns, so that no zeroing pass is needed.
+std::vector<Type> infer_sum(const OpView& v) {
+  for (const Type& x : v.in) {
+    if (x == v.in[0] && x.dtype == DType::f32) continue;
+    throw Error({.kind = ErrorKind::config,
+                 .message = "grain_sum of " + str(x),
+                 .expected = str(Type{DType::f32, v.in[0].shape})});
+  }
+  return {v.in[0]};
+}
+
+// The first grain assigns, so that no zeroing pass is needed. What an op has added by itself lies where the sum does.
 std::unique_ptr<ir::Kernel> grain_sum_cpu(const OpView& v, int threads) {
-  if (v.in[0].dtype != DType::f32)
-    throw Error({.kind = ErrorKind::config, .message = "grain_sum of " + str(v.in[0]), .expected = "f32"});
   const int64_t n = v.in[0].shape.elements();
-  return ir::make_kernel([n, threads = threads_for(n, threads)](const KernelArgs& a) {
-    const float* x = a.input<float>(0);
+  const auto count = static_cast<int>(v.in.size());
+  return ir::make_kernel([n, count, threads = threads_for(n, threads)](const KernelArgs& a) {
     auto* sum = a.output<float>(0);
-    if (a.context.first_grain) {
+    bool add = !a.context.first_grain;
+    for (int k = 0; k < count; ++k) add = add || a.in[k] == sum;
+    for (int k = 0; k < count; ++k) {
+      const float* x = a.input<float>(k);
+      if (x == sum) continue;
+      if (add) {
 #pragma omp parallel for simd num_threads(threads) schedule(static)
-      for (int64_t i = 0; i < n; ++i) sum[i] = x[i];
-    } else {
+        for (int64_t i = 0; i < n; ++i) sum[i] += x[i];
+      } else {
 #pragma omp parallel for simd num_threads(threads) schedule(static)
-      for (int64_t i = 0; i < n; ++i) sum[i] += x[i];
+        for (int64_t i = 0; i < n; ++i) sum[i] = x[i];
+      }
+      add = true;
     }
   });
 }
@@ -118,10 +133,10 @@ const OpDef gradient_op{.name = "gradient",
                         .infer = infer_same,
                         .traits = {.role = Role::gradient, .cost = CostClass::free}};
 const OpDef grain_sum_op{.name = "grain_sum",
-                         .doc = "sum over the grains of the step; how gradients leave a grain",
+                         .doc = "sum of the inputs over the grains of the step; how gradients leave a grain",
                          .min_inputs = 1,
-                         .max_inputs = 1,
-                         .infer = infer_same,
+                         .max_inputs = -1,
+                         .infer = infer_sum,
                          .cpu = grain_sum_cpu,
                          .traits = {.role = Role::grain_sum, .differentiable = false}};
 const OpDef grain_gather_op{.name = "grain_gather",
@@ -174,7 +189,7 @@ Tensor loss_term(Tensor sum, const std::string& weight, double coefficient) {
   return sum.builder().emit1(loss_term_op, {sum}, {{"weight", weight}, {"coefficient", coefficient}});
 }
 Tensor gradient_of(Tensor state) { return state.builder().emit1(gradient_op, {state}); }
-Tensor grain_sum(Tensor x) { return x.builder().emit1(grain_sum_op, {x}); }
+Tensor grain_sum(std::span<const Tensor> xs) { return xs.front().builder().emit(grain_sum_op, xs).front(); }
 Tensor grain_gather(Tensor x, int64_t num_grains) {
   return x.builder().emit1(grain_gather_op, {x}, {{"grains", num_grains}});
 }

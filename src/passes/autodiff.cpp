@@ -4,6 +4,7 @@
 //   after    for grain: %d = backward nodes of coefficient * sum / w ; %g = grain_sum(%d)
 // The seed is coefficient / weight with the GLOBAL weight, so gradients of grains add up to the gradient of the whole batch
 // whatever the split. Needs: one grain region that holds every loss term. Keeps: no node of the forward pass is changed.
+#include <algorithm>
 #include <map>
 
 #include "core/error.h"
@@ -79,11 +80,12 @@ std::string autodiff(Graph& graph, const Settings&) {
     for (const NodeId id : wanted) {
       const std::string name = graph.producer(graph.node(id).inputs[0]).attrs.text("name");
       const ir::ScopeGuard scope(builder, name);
-      Tensor total;
+      std::vector<Tensor> parts;  // one a read of the state
       for (size_t k = 0; k < reads[name].size(); ++k, ++next)
-        if (d[next].valid()) total = total.valid() ? ops::add(total, d[next]) : d[next];
-      if (!total.valid()) total = ops::full(builder, graph.type(graph.node(id).outputs[0]), 0.0);
-      graph.replace_uses(graph.node(id).outputs[0], ops::grain_sum(total).id());
+        if (d[next].valid()) parts.push_back(d[next]);
+      std::ranges::sort(parts, {}, &Tensor::id);  // as they come to be, so that each can be added at once
+      if (parts.empty()) parts.push_back(ops::full(builder, graph.type(graph.node(id).outputs[0]), 0.0));
+      graph.replace_uses(graph.node(id).outputs[0], ops::grain_sum(parts).id());
       graph.remove(id);
     }
   }

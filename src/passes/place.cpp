@@ -58,6 +58,7 @@ class Placer {
   void find_lifetimes() {
     position_.assign(static_cast<size_t>(graph_.num_nodes()), 0);
     last_.assign(static_cast<size_t>(graph_.num_values()), -1);
+    sum_.assign(static_cast<size_t>(graph_.num_values()), ir::none);
     home_.assign(static_cast<size_t>(graph_.num_values()), {});
     written_.assign(static_cast<size_t>(graph_.num_values()), nullptr);
     for (const ir::Region& region : graph_.regions()) {
@@ -72,6 +73,7 @@ class Placer {
         for (const ValueId v : node.inputs) {
           int64_t use = graph_.producer(v).region == static_cast<int>(r) ? position_[static_cast<size_t>(id)]
                                                                          : last_position(r, id);
+          if (role == Role::grain_sum && is_added_where_made(v)) sum_[static_cast<size_t>(v)] = node.outputs[0];
           if (role == Role::output) use = end_;  // the host reads it after the run
           last_[static_cast<size_t>(v)] = std::max(last_[static_cast<size_t>(v)], use);
           if (role == Role::state_write) written_[static_cast<size_t>(v)] = graph_.find_state(node.attrs.text("name"));
@@ -165,13 +167,7 @@ class Placer {
       case Role::scalar: settle(node.outputs[0], {-1, out_.scalars.at(node.attrs.text("name"))}); return;
       case Role::state_read: settle(node.outputs[0], state_home(node.attrs.text("name"))); return;
       case Role::grain_sum:
-      case Role::grain_gather:
-        if (home_[static_cast<size_t>(node.outputs[0])].buffer < 0) {
-          settle(node.outputs[0], {new_buffer(graph_.type(node.outputs[0]).bytes(), begin_[r], now, Category::gradients,
-                                              node.outputs[0]),
-                                   0});
-        }
-        return;
+      case Role::grain_gather: place_exit(node.outputs[0], r, now); return;
       case Role::collective:
         for (size_t i = 0; i < node.outputs.size(); ++i)
           settle(node.outputs[i], home_[static_cast<size_t>(node.inputs[i])]);
@@ -181,12 +177,28 @@ class Placer {
     for (size_t i = 0; i < node.outputs.size(); ++i) place_output(node, i, now);
   }
 
+  // It is written to in every grain: its memory is its own from the region's begin on.
+  void place_exit(ValueId v, size_t region, int64_t now) {
+    if (home_[static_cast<size_t>(v)].buffer >= 0) return;
+    settle(v, {new_buffer(graph_.type(v).bytes(), begin_[region], now, Category::gradients, v), 0});
+  }
+
+  // Does its op add it to the sum over the grains that reads it?
+  bool is_added_where_made(ValueId v) const {
+    const Node& maker = graph_.producer(v);
+    return maker.op->traits.sums == graph_.value(v).index && !maker.attrs.text("into_sum").empty();
+  }
+
   Home state_home(const std::string& name) const {
     return {-1, options_.states->offset.at(name), graph_.find_state(name)};
   }
 
   void place_output(const Node& node, size_t i, int64_t now) {
     const ValueId v = node.outputs[i];
+    if (const ValueId sum = sum_[static_cast<size_t>(v)]; sum != ir::none) {
+      place_exit(sum, static_cast<size_t>(node.region), now);
+      return settle(v, home_[static_cast<size_t>(sum)]);
+    }
     if (node.op->view != nullptr) {
       const auto in = graph_.input_types(node), out = graph_.output_types(node);
       if (const auto shift = node.op->view({node.attrs, in, out}, static_cast<int>(i))) {
@@ -271,6 +283,7 @@ class Placer {
   std::vector<int64_t> position_, last_, begin_, stop_;
   int64_t end_ = 0, floor_ = 0;
   size_t fixed_ = 0;
+  std::vector<ValueId> sum_;  // by value: the sum over the grains that it is added to where it is made
   std::vector<Home> home_;
   std::vector<const ir::State*> written_;
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// schedule: the order of nodes within a region. Grain exits run right behind their producer, so that a weight gradient lives
-// for one instruction; nodes without inputs (constants, reads) run right before their first user. The rest keeps trace order,
+// schedule: the order of nodes within a region. Grain exits run right behind the last of their inputs, so that a weight
+// gradient lives for one instruction; nodes without inputs (constants, reads) run right before their first user. The rest keeps trace order,
 // which is depth first and close to the least peak for forward and backward chains.
 #include <algorithm>
 
@@ -16,6 +16,12 @@ std::string schedule(ir::Graph& graph, const Settings&) {
     const auto users = graph.users();
     std::vector<bool> placed(static_cast<size_t>(graph.num_nodes()));
     std::vector<ir::NodeId> after;
+    const auto has_all = [&](const ir::Node& node) {
+      return std::all_of(node.inputs.begin(), node.inputs.end(), [&](ir::ValueId v) {
+        const ir::NodeId source = graph.value(v).producer;
+        return graph.node(source).region != static_cast<int>(r) || placed[static_cast<size_t>(source)];
+      });
+    };
     const auto put = [&](ir::NodeId id) {
       placed[static_cast<size_t>(id)] = true;
       after.push_back(id);
@@ -35,7 +41,7 @@ std::string schedule(ir::Graph& graph, const Settings&) {
       for (const ir::ValueId v : node.outputs)
         for (const ir::NodeId user : users[static_cast<size_t>(v)])
           if (graph.node(user).region == static_cast<int>(r) && ir::is_grain_exit(graph.node(user).op->traits.role) &&
-              !placed[static_cast<size_t>(user)])
+              !placed[static_cast<size_t>(user)] && has_all(graph.node(user)))
             put(user);
     }
     // nodes without inputs that only later regions read

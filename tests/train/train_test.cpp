@@ -48,6 +48,21 @@ TEST(Train, ResumingGivesTheSameBits) {
   }
 }
 
+// Gradients that are added where they are made have the bits of those that are not. Several grains a rank, a tied table.
+TEST(Train, WithoutThePassFuseTheBitsAreTheSame) {
+  for (const std::string compute : {"f32", "bf16"}) {
+    const TinyRun fused, plain;
+    const std::vector<std::string> sets{"training.steps=5", "training.global_batch_size=6", "training.grain_size=2",
+                                        "precision.compute=" + compute};
+    ASSERT_EQ(fused.train(1, sets), 0);
+    TrainOptions options = plain.options(sets);
+    options.disabled_passes = {"fuse"};
+    ASSERT_EQ(TinyRun::start(1, options), 0);
+    EXPECT_EQ(fused.summary()["state_hash"], plain.summary()["state_hash"]) << compute;
+    EXPECT_NE(fused.summary()["plan_hash"], plain.summary()["plan_hash"]);
+  }
+}
+
 TEST(Train, MetricsHoldEachStepOnceAfterACrash) {
   const TinyRun run;
   ASSERT_EQ(run.train(1, {"training.steps=6", "checkpoint.interval=3", "checkpoint.keep_latest_k=5"}), 0);

@@ -2,6 +2,7 @@
 // dnnl_matmul: a matrix product as a grid of one-thread products. The grid is a pure function of m, n and k.
 #include "backend/cpu/dnnl.h"
 #include "backend/cpu/dnnl_primitive.h"
+#include "backend/cpu/lanes.h"
 
 #include <array>
 #include <string_view>
@@ -21,7 +22,7 @@ class Matmul::Impl {
  public:
   Impl(const MatmulSpec& spec, int threads) : spec_(spec), threads_(threads), out_(spec.out.value_or(spec.dtype)) {
     CHECK(out_ == spec.dtype || out_ == DType::f32, "a product of {} as {}", name(spec.dtype), name(out_));
-    CHECK(!spec.accumulate || out_ == DType::f32, "sums in {}", name(out_));
+    CHECK(!(spec.accumulate || spec.panels) || out_ == DType::f32, "sums in {}", name(out_));
     // 256 x 512 pieces ran at the machine's peak on every GPT shape; a transposed b is dear to pack and wants more rows
     rows_ = cut(spec.m, spec.transpose_b ? 512 : 256, 16);
     columns_ = cut(spec.n, 512, 64);
@@ -43,9 +44,9 @@ class Matmul::Impl {
 
   int64_t scratch_bytes() const { return wide_bytes() + std::min<int64_t>(threads_, tasks()) * piece_bytes(); }
 
-  void run(const void* a, const void* b, const void* bias, void* c, void* scratch) {
+  void run(const void* a, const void* b, const void* bias, void* c, void* scratch, bool add) {
     if (!narrow_) {
-      multiply(a, b, bias, c, scratch);
+      multiply(a, b, bias, c, scratch, add);
       return;
     }
     char* at = static_cast<char*>(scratch);
@@ -59,7 +60,7 @@ class Matmul::Impl {
     widen_all(a, wide_a, a_elements());
     widen_all(b, wide_b, b_elements());
     if (spec_.bias) widen_all(bias, wide_bias, spec_.n);
-    multiply(wide_a, wide_b, wide_bias, wide_c, at);
+    multiply(wide_a, wide_b, wide_bias, wide_c, at, add);
     if (!rounds()) return;
     for_pieces(c_elements(), [&](int64_t begin, int64_t n) {
       narrow(reinterpret_cast<const float*>(wide_c) + begin, spec_.dtype, offset(c, begin * 2), n);
@@ -80,8 +81,9 @@ class Matmul::Impl {
   int64_t piece_bytes() const {
     int64_t bytes = 0;
     for (const Prepared& p : pieces_) bytes = std::max(bytes, p.scratch_bytes());
-    return bytes;
+    return bytes + panel_bytes();
   }
+  int64_t panel_bytes() const { return spec_.panels ? aligned(rows_.size * columns_.size * 4) : 0; }
 
   template <typename Body> void for_pieces(int64_t n, const Body& body) const {
     constexpr int64_t piece = 16384;
@@ -111,7 +113,8 @@ class Matmul::Impl {
     const int64_t k = spec_.k;
     const memory::desc a({m, k}, type, spec_.transpose_a ? memory::dims{1, spec_.m} : memory::dims{k, 1});
     const memory::desc b({k, n}, type, spec_.transpose_b ? memory::dims{1, k} : memory::dims{spec_.n, 1});
-    const memory::desc c({m, n}, rounds() ? type : data_type(DType::f32), {spec_.n, 1}), bias({1, n}, type, {n, 1});
+    const memory::desc c({m, n}, rounds() ? type : data_type(DType::f32), {spec_.panels ? columns_.size : spec_.n, 1});
+    const memory::desc bias({1, n}, type, {n, 1});
     dnnl::primitive_attr attr = user_scratchpad();
     if (spec_.accumulate) {
       dnnl::post_ops sum;
@@ -137,7 +140,7 @@ class Matmul::Impl {
     }
   }
 
-  void multiply(const void* a, const void* b, const void* bias, void* c, void* scratch) {
+  void multiply(const void* a, const void* b, const void* bias, void* c, void* scratch, bool add) {
     const int64_t size = narrow_ ? 4 : size_of(spec_.dtype), bytes = piece_bytes();
     const int64_t size_c = narrow_ ? 4 : size_of(out_);
     const int64_t per_batch = rows_.pieces() * columns_.pieces();
@@ -147,11 +150,26 @@ class Matmul::Impl {
       const int64_t at_a = batch * spec_.m * spec_.k + (spec_.transpose_a ? row : row * spec_.k);
       const int64_t at_b = batch * spec_.k * spec_.n + (spec_.transpose_b ? column * spec_.k : column);
       const int64_t at_c = (batch * spec_.m + row) * spec_.n + column;
-      const std::array<void*, 4> data{offset(a, at_a * size), offset(b, at_b * size), offset(c, at_c * size_c),
+      char *const panel = offset(scratch, slot * bytes), *const to = offset(c, at_c * size_c);
+      const std::array<void*, 4> data{offset(a, at_a * size), offset(b, at_b * size), spec_.panels ? panel : to,
                                       spec_.bias ? offset(bias, column * size) : nullptr};
       Prepared& piece = pieces_[(rows_.is_tail(i) ? 2U : 0U) + (columns_.is_tail(j) ? 1U : 0U)];
-      return piece.run(slot, std::span(data).first(spec_.bias ? 4 : 3), offset(scratch, slot * bytes));
+      const bool ok = piece.run(slot, std::span(data).first(spec_.bias ? 4 : 3), panel + panel_bytes());
+      if (spec_.panels) fold(panel, to, rows_.length(i), columns_.length(j), add);
+      return ok;
     });
+  }
+
+  // A finished panel goes to its place in c, or is added to it.
+  void fold(const void* panel, void* c, int64_t rows, int64_t columns, bool add) const {
+    for (int64_t i = 0; i < rows; ++i) {
+      const float* from = static_cast<const float*>(panel) + i * columns_.size;
+      float* to = static_cast<float*>(c) + i * spec_.n;
+      for_lanes(columns, [&](int64_t j, int64_t n) {
+        const Lanes x = load(from + j, n);
+        store(to + j, add ? load(to + j, n) + x : x, n);
+      });
+    }
   }
 
   MatmulSpec spec_;
@@ -166,7 +184,10 @@ Matmul::Matmul(const MatmulSpec& spec, int threads) : impl_(std::make_unique<Imp
 Matmul::~Matmul() = default;
 int64_t Matmul::scratch_bytes() const { return impl_->scratch_bytes(); }
 void Matmul::run(const void* a, const void* b, const void* bias, void* c, void* scratch) {
-  impl_->run(a, b, bias, c, scratch);
+  impl_->run(a, b, bias, c, scratch, false);
+}
+void Matmul::run_add(const void* a, const void* b, void* c, void* scratch) {
+  impl_->run(a, b, nullptr, c, scratch, true);
 }
 
 }  // namespace ringmaster::backend

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include "tests/passes/pass_test_util.h"
+
+namespace ringmaster::passes {
+namespace {
+
+TEST(Fuse, AGradientIsAddedWhereItIsMade) {
+  EXPECT_EQ(after(fuse, R"(program p
+for grain
+  %x f32[4,2] = input() name="x" shape=[4,2]
+  %y f32[4,3] = input() name="y" shape=[4,3]
+  %d f32[2,3] = matmul(%x, %y) transpose_a=true
+  %g f32[2,3] = grain_sum(%d)
+step
+  output(%g) name="g"
+)"),
+            normal(R"(program p
+for grain
+  %x f32[4,2] = input() name="x" shape=[4,2]
+  %y f32[4,3] = input() name="y" shape=[4,3]
+  %d f32[2,3] = matmul(%x, %y) transpose_a=true into_sum="first"
+  %g f32[2,3] = grain_sum(%d)
+step
+  output(%g) name="g"
+)"));
+}
+
+TEST(Fuse, TheFirstStoresAndTheOthersAdd) {  // a table that embeds tokens and is the head too
+  const std::string text = after(fuse, R"(program p
+for grain
+  %i i32[4] = input() name="i" dtype="i32" shape=[4]
+  %x f32[4,2] = input() name="x" shape=[4,2]
+  %y f32[4,3] = input() name="y" shape=[4,3]
+  %d f32[3,2] = matmul(%y, %x) transpose_a=true
+  %e f32[3,2] = embedding_grad(%x, %i) vocab=3
+  %g f32[3,2] = grain_sum(%e, %d)
+step
+  output(%g) name="g"
+)");
+  EXPECT_NE(text.find("matmul(%2, %1) transpose_a=true into_sum=\"first\""), std::string::npos) << text;
+  EXPECT_NE(text.find("embedding_grad(%1, %0) vocab=3 into_sum=\"add\""), std::string::npos) << text;
+}
+
+TEST(Fuse, WhatAnotherReadsKeepsItsMemory) {
+  const std::string text = R"(program p
+for grain
+  %x f32[4,2] = input() name="x" shape=[4,2]
+  %d f32[2,2] = matmul(%x, %x) transpose_a=true
+  %g f32[2,2] = grain_sum(%d)
+  %e f32[2,2] = exp(%d)
+  %h f32[2,2] = grain_sum(%e)
+step
+  output(%g) name="g"
+  output(%h) name="h"
+)";
+  EXPECT_EQ(after(fuse, text), normal(text));
+}
+
+TEST(Fuse, AnOpThatCanNotAddIsLeftAlone) {
+  const std::string text = R"(program p
+for grain
+  %x f32[4,2] = input() name="x" shape=[4,2]
+  %e f32[4,2] = exp(%x)
+  %g f32[4,2] = grain_sum(%e)
+step
+  output(%g) name="g"
+)";
+  EXPECT_EQ(after(fuse, text), normal(text));
+}
+
+TEST(Fuse, VerifyRefusesASecondReader) {
+  const ir::Graph graph = graph_of(R"(program p
+for grain
+  %x f32[4,2] = input() name="x" shape=[4,2]
+  %d f32[2,2] = matmul(%x, %x) transpose_a=true into_sum="first"
+  %e f32[2,2] = exp(%d)
+  %g f32[2,2] = grain_sum(%d)
+  %h f32[2,2] = grain_sum(%e)
+step
+  output(%g) name="g"
+  output(%h) name="h"
+)");
+  EXPECT_THROW(ir::verify(graph, "a test"), Error);
+}
+
+}  // namespace
+}  // namespace ringmaster::passes
