@@ -91,6 +91,8 @@ struct Traits {
   bool host = false;           // runs on the CPU whatever the device
   int sums = -1;               // has the attribute into_sum: the kernel can add this output to a sum over the grains
   bool f32_out = false;        // has the attribute f32_out: of 16-bit inputs, the f32 sum as it is, not rounded
+  bool converts = false;       // the output is input 0 in another dtype
+  bool narrow_copy = false;    // has the attribute narrow: output 0 once more, in a 16-bit dtype, as the last output
   bool in_place = false;       // output i may take the memory of input i where types agree and input i dies
   bool differentiable = true;  // false: no gradient flows through (integers, norms, decisions)
 };

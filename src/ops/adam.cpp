@@ -4,7 +4,8 @@
 //   g = clip gradient;  decoupled: w = w (1 - lr wd),  else g = g + wd w
 //   m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2,  w = w - lr / (1 - b1^t) m / (sqrt(v) / sqrt(1 - b2^t) + eps)
 //   in  weight, first (m), second (v), gradient: f32, one shape; lr f32[], step f32[] or i32[] (t, 1 at the first update),
-//       clip f32[], commit i32[]     out weight, first, second, over the old ones where those die
+//       clip f32[], commit i32[]     out weight, first, second, over the old ones where those die;
+//       with `narrow` the weight once more in 16 bits
 //   limit > 0: the new weight is clamped to [-limit, limit] (Arjovsky et al. 2017, arXiv:1701.07875, algorithm 1)
 //   commit 0: the outputs are the inputs, bit for bit.   numerics: f32; the scalars of t in f64.
 //   errors: config if shapes or dtypes differ.
@@ -27,7 +28,8 @@ const ir::AttrSpec attrs[] = {{"beta1", 0.9},
                               {"weight_decay", 0.0},
                               {"decoupled", true, false, "adamw; false: decay joins the gradient"},
                               {"lr_factor", 1.0, false, "multiplies lr"},
-                              limit_attr};
+                              limit_attr,
+                              narrow_attr};
 const char* const names[] = {"weight", "first", "second", "gradient", "lr", "step", "clip", "commit"};
 
 std::vector<ir::Type> infer(const OpView& v) { return infer_update(v, 3, names); }
@@ -53,6 +55,7 @@ void reference(const OpView& v, std::span<const ir::RefTensor> in, std::span<ir:
     out[1].data[i] = m;
     out[2].data[i] = u;
   }
+  if (out.size() > 3) out[3].data = out[0].data;
 }
 
 // What one update multiplies by; the same for every element.
@@ -106,7 +109,7 @@ std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
                         .limit = limit_of(v.attrs),
                         .decoupled = v.attrs.flag("decoupled")};
   const int64_t n = v.in[0].shape.elements();
-  return ir::make_kernel([=, step = v.in[5].dtype](const ir::KernelArgs& a) {
+  return ir::make_kernel([=, step = v.in[5].dtype, narrow = narrow_of(v.attrs)](const ir::KernelArgs& a) {
     const UpdateScalars s = update_scalars(a, 4, step);
     const Factors f = factors(options, s);
     for_blocks(n, threads, [&](int64_t begin, int64_t count) {
@@ -115,6 +118,7 @@ std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
       } else {
         keep_states(a, 3, begin, count);
       }
+      copy_narrow(a, narrow, 3, begin, count);
     });
   });
 }
@@ -123,21 +127,24 @@ std::vector<ir::Sample> samples() {
   return update_samples(3, 2,
                         {{},
                          {{"eps", 0.1}, {"weight_decay", 0.1}, {"limit", 0.5}},  // an eps whose place is seen
-                         {{"weight_decay", 0.1}, {"decoupled", false}, {"lr_factor", 0.5}}});
+                         {{"weight_decay", 0.1}, {"decoupled", false}, {"lr_factor", 0.5}},
+                         {{"narrow", std::string("bf16")}},
+                         {{"narrow", std::string("f16")}}});
 }
 
 }  // namespace
 
-const OpDef adam_op{.name = "adam",
-                    .doc = "weight, first, second, gradient, lr, step, clip, commit -> weight, first, second",
-                    .attrs = attrs,
-                    .min_inputs = 8,
-                    .max_inputs = 8,
-                    .infer = infer,
-                    .reference = reference,
-                    .cpu = cpu,
-                    .samples = samples,
-                    .traits = {.cast = ir::CastClass::f32, .in_place = true, .differentiable = false}};
+const OpDef adam_op{
+    .name = "adam",
+    .doc = "weight, first, second, gradient, lr, step, clip, commit -> weight, first, second",
+    .attrs = attrs,
+    .min_inputs = 8,
+    .max_inputs = 8,
+    .infer = infer,
+    .reference = reference,
+    .cpu = cpu,
+    .samples = samples,
+    .traits = {.cast = ir::CastClass::f32, .narrow_copy = true, .in_place = true, .differentiable = false}};
 
 Adam adam(Tensor weight, Tensor gradient, Tensor first, Tensor second, Tensor lr, Tensor step, Tensor clip,
           Tensor commit, const AdamOptions& o) {

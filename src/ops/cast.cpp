@@ -116,7 +116,7 @@ const OpDef cast_op{.name = "cast",
                     .cpu = cpu,
                     .identity = identity_if_same_type,
                     .samples = samples,
-                    .traits = {.elementwise = true, .in_place = true}};
+                    .traits = {.elementwise = true, .converts = true, .in_place = true}};
 
 Tensor cast(Tensor x, DType dtype) {
   if (x.dtype() == dtype) return x;

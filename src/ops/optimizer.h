@@ -3,6 +3,7 @@
 #pragma once
 #include <algorithm>
 #include <limits>
+#include <optional>
 
 #include "backend/cpu/lanes.h"
 #include "core/error.h"
@@ -29,7 +30,22 @@ inline std::vector<ir::Type> infer_update(const ir::OpView& v, size_t states, co
   require(step, v.in[step] == f32({}) || v.in[step] == i32({}), "f32[] or i32[]");
   require(clip, v.in[clip] == f32({}), "f32[]");
   require(commit, v.in[commit] == i32({}), "i32[]");
-  return std::vector<ir::Type>(states, weight);
+  std::vector<ir::Type> out(states, weight);
+  if (const auto narrow = dtype_from_name(v.attrs.text("narrow"))) out.push_back({*narrow, weight.shape});
+  return out;
+}
+
+// The shadow of the weight (ir/graph.h), written while the new weight is hot.
+inline const ir::AttrSpec narrow_attr{"narrow", std::string(), false, "'' | bf16 | f16: the new weight as last output"};
+inline std::optional<DType> narrow_of(const ir::Attrs& attrs) { return dtype_from_name(attrs.text("narrow")); }
+inline void copy_narrow(const ir::KernelArgs& a, std::optional<DType> dtype, int output, int64_t begin, int64_t count) {
+  const auto copy = [&]<typename T>(T* to) {
+    const float* from = a.output<float>(0);
+    backend::for_lanes(
+        count, [&](int64_t i, int64_t n) { backend::store(to + begin + i, backend::load(from + begin + i, n), n); });
+  };
+  if (dtype == DType::bf16) copy(a.output<bf16>(output));
+  if (dtype == DType::f16) copy(a.output<f16>(output));
 }
 
 // What the new weight is clamped to: infinity unless the attribute is positive.

@@ -21,7 +21,8 @@ const ir::AttrSpec attrs[] = {{"momentum", 0.0},
                               {"weight_decay", 0.0},
                               {"lr_factor", 1.0, false, "multiplies lr"},
                               {"nesterov", false},
-                              limit_attr};
+                              limit_attr,
+                              narrow_attr};
 const char* const names[] = {"weight", "velocity", "gradient", "lr", "step", "clip", "commit"};
 
 std::vector<ir::Type> infer(const OpView& v) { return infer_update(v, 2, names); }
@@ -41,6 +42,7 @@ void reference(const OpView& v, std::span<const ir::RefTensor> in, std::span<ir:
     out[0].data[i] = w;
     out[1].data[i] = velocity;
   }
+  if (out.size() > 2) out[2].data = out[0].data;
 }
 
 struct Factors {
@@ -65,7 +67,7 @@ std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
                factor = v.attrs.number("lr_factor"), limit = limit_of(v.attrs);
   const bool nesterov = v.attrs.flag("nesterov");
   const int64_t n = v.in[0].shape.elements();
-  return ir::make_kernel([=, step = v.in[4].dtype](const ir::KernelArgs& a) {
+  return ir::make_kernel([=, step = v.in[4].dtype, narrow = narrow_of(v.attrs)](const ir::KernelArgs& a) {
     const UpdateScalars s = update_scalars(a, 3, step);
     const auto f = [](double x) { return Lanes(static_cast<float>(x)); };
     const Factors factors{.clip = f(s.clip),
@@ -81,6 +83,7 @@ std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
       } else {
         keep_states(a, 2, begin, count);
       }
+      copy_narrow(a, narrow, 2, begin, count);
     });
   });
 }
@@ -89,21 +92,23 @@ std::vector<ir::Sample> samples() {
   return update_samples(2, 0,
                         {{},
                          {{"momentum", 0.9}, {"limit", 0.5}},
-                         {{"momentum", 0.9}, {"weight_decay", 0.1}, {"nesterov", true}, {"lr_factor", 0.5}}});
+                         {{"momentum", 0.9}, {"weight_decay", 0.1}, {"nesterov", true}, {"lr_factor", 0.5}},
+                         {{"narrow", std::string("bf16")}}});
 }
 
 }  // namespace
 
-const OpDef sgd_op{.name = "sgd",
-                   .doc = "weight, velocity, gradient, lr, step, clip, commit -> weight, velocity",
-                   .attrs = attrs,
-                   .min_inputs = 7,
-                   .max_inputs = 7,
-                   .infer = infer,
-                   .reference = reference,
-                   .cpu = cpu,
-                   .samples = samples,
-                   .traits = {.cast = ir::CastClass::f32, .in_place = true, .differentiable = false}};
+const OpDef sgd_op{
+    .name = "sgd",
+    .doc = "weight, velocity, gradient, lr, step, clip, commit -> weight, velocity",
+    .attrs = attrs,
+    .min_inputs = 7,
+    .max_inputs = 7,
+    .infer = infer,
+    .reference = reference,
+    .cpu = cpu,
+    .samples = samples,
+    .traits = {.cast = ir::CastClass::f32, .narrow_copy = true, .in_place = true, .differentiable = false}};
 
 Sgd sgd(Tensor weight, Tensor gradient, Tensor velocity, Tensor lr, Tensor step, Tensor clip, Tensor commit,
         const SgdOptions& o) {

@@ -207,6 +207,7 @@ class Placer {
         return settle(v, home);
       }
     }
+    if (const Home home = state_to_write(node, v, now); home.state != nullptr) return settle(v, home);
     if (node.op->traits.in_place && i < node.inputs.size() && may_overwrite(node, i, now)) {
       return settle(v, home_[static_cast<size_t>(node.inputs[i])]);
     }
@@ -228,6 +229,19 @@ class Placer {
   }
   static bool same_memory(const Home& a, const Home& b) {
     return a.buffer >= 0 ? a.buffer == b.buffer : a.state != nullptr && a.state == b.state;
+  }
+
+  // The memory of the state that v is written to, if the node at `now` may write there at once: who reads the old value has done
+  // so, and the node itself does not.
+  Home state_to_write(const Node& node, ValueId v, int64_t now) const {
+    const ir::State* state = written_[static_cast<size_t>(v)];
+    if (state == nullptr || graph_.type(v) != state->type || node.op->traits.role != Role::compute ||
+        node.inputs.empty())
+      return {};
+    const Home home = state_home(state->name);
+    for (const ValueId in : node.inputs)
+      if (same_memory(home, home_[static_cast<size_t>(in)])) return {};
+    return state_dies(state, now) ? home : Home{};
   }
 
   // No read of the state, placed already or yet to come, may be used behind `now`.

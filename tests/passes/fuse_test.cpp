@@ -70,6 +70,30 @@ step
   EXPECT_EQ(after(fuse, text), normal(text));
 }
 
+TEST(Fuse, AWeightAndItsShadowAreWrittenTogether) {
+  const std::string text = after(fuse, R"(program p
+state weight f32[4] "w"
+state optimizer f32[4] "v"
+state shadow bf16[4] "w.shadow"
+step
+  %w f32[4] = state_read() name="w" shape=[4]
+  %v f32[4] = state_read() name="v" shape=[4]
+  %g f32[4] = input() name="g" shape=[4]
+  %l f32[] = scalar() name="lr"
+  %c i32[] = scalar() name="commit" dtype="i32"
+  %x f32[4], %y f32[4] = sgd(%w, %v, %g, %l, %l, %l, %c)
+  state_write(%y) name="v"
+  state_write(%x) name="w"
+  %s bf16[4] = cast(%x) dtype="bf16"
+  state_write(%s) name="w.shadow"
+)");
+  EXPECT_NE(text.find("%5 f32[4], %6 f32[4], %7 bf16[4] = sgd(%0, %1, %2, %3, %3, %3, %4) narrow=\"bf16\""),
+            std::string::npos)
+      << text;
+  EXPECT_NE(text.find("state_write(%7) name=\"w.shadow\""), std::string::npos) << text;
+  EXPECT_EQ(text.find("cast("), std::string::npos) << text;
+}
+
 TEST(Fuse, VerifyRefusesASecondReader) {
   const ir::Graph graph = graph_of(R"(program p
 for grain

@@ -60,6 +60,38 @@ step
   EXPECT_EQ(p.placement.peak_bytes, 2 * 4096);  // the batch and one buffer
 }
 
+TEST(Place, WhatIsAddedWhereItIsMadeLiesInTheSum) {
+  const Placed p = placed(R"(program p
+for grain
+  %x f32[16,1024] = input() name="x" shape=[16,1024]
+  %d f32[1024,1024] = matmul(%x, %x) transpose_a=true into_sum="first"
+  %g f32[1024,1024] = grain_sum(%d)
+step
+  output(%g) name="g"
+)");
+  expect_sound(p.placement, 0);
+  EXPECT_EQ(p.placement.peak_bytes, (16 * 1024 + 1024 * 1024) * 4);
+}
+
+TEST(Place, ANewValueGoesStraightToItsState) {
+  const Placed p = placed(R"(program p
+state weight f32[1024] "w"
+state weight f32[1024] "v"
+step
+  %x f32[1024] = input() name="x" shape=[1024]
+  %v f32[1024] = state_read() name="v" shape=[1024]
+  %a f32[1024] = exp(%x)
+  %b f32[1024] = scale(%v) factor=2.0
+  %c f32[1024] = add(%b, %v)
+  state_write(%a) name="w"
+  state_write(%b) name="v"
+  output(%c) name="c"
+)");
+  expect_sound(p.placement, p.states.end);
+  // the batch, %b, whose state is read again behind it, and %c; %a needs no memory
+  EXPECT_EQ(p.placement.peak_bytes, p.states.end + 3 * 4096);
+}
+
 TEST(Place, InputThatIsReadAgainIsNotOverwritten) {
   const Placed p = placed(R"(program p
 step
