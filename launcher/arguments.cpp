@@ -63,10 +63,12 @@ const Command* command_of(std::vector<std::string>& words) {
 [[noreturn]] void refuse_word(const Command& command, const std::string& word) {
   const std::string name = word.substr(0, word.find('='));
   if (!word.starts_with('-') || word == "-") {
+    const bool is_setting = word.find('=') != std::string::npos && config::find_key(name) != nullptr;
     throw Error({.kind = ErrorKind::usage,
                  .message = fmt::format("`{}` is one argument too many", word),
                  .found = word,
-                 .expected = usage(command)});
+                 .expected = usage(command),
+                 .cure = is_setting && command.find("--set") != nullptr ? fmt::format("write `--set {}`", word) : ""});
   }
   std::vector<std::string_view> names;
   for (const Flag& flag : command.flags) {
@@ -81,12 +83,14 @@ const Command* command_of(std::vector<std::string>& words) {
                .cure = meant.empty() ? "" : fmt::format("did you mean `{}`?", meant)});
 }
 
-Error usage_error(std::string_view flag, const std::string& found, std::string expected) {
+// The cure is what --help says about the flag: its default, and what stands for "none" or "all".
+Error usage_error(const Flag& flag, const std::string& found, std::string expected) {
   return Error({.kind = ErrorKind::usage,
-                .message = fmt::format("`{} {}` is not {}", flag, found, expected),
-                .key = std::string(flag),
+                .message = fmt::format("`{} {}` is not {}", flag.name, found, expected),
+                .key = std::string(flag.name),
                 .found = found,
-                .expected = std::move(expected)});
+                .expected = std::move(expected),
+                .cure = flag.doc.empty() ? "" : fmt::format("{} {}: {}", flag.name, flag.value, flag.doc)});
 }
 
 void refuse_value_of_switch(const Flag& flag, const std::vector<std::string>& words) {
@@ -199,7 +203,7 @@ std::optional<int64_t> Arguments::integer(std::string_view flag, Between range) 
     return number;
   }
   const bool bounded = range.high != std::numeric_limits<int64_t>::max();
-  throw usage_error(flag, *text,
+  throw usage_error(*command_->find(flag), *text,
                     bounded ? fmt::format("an integer in {}..{}", range.low, range.high)
                             : fmt::format("an integer >= {}", range.low));
 }
@@ -212,14 +216,14 @@ std::optional<double> Arguments::number(std::string_view flag) const {
   if (problem == std::errc() && end == text->data() + text->size() && std::isfinite(number) && number >= 0) {
     return number;
   }
-  throw usage_error(flag, *text, "a number >= 0");
+  throw usage_error(*command_->find(flag), *text, "a number >= 0");
 }
 
 std::optional<int64_t> Arguments::bytes(std::string_view flag) const {
   const auto text = value(flag);
   if (!text) return std::nullopt;
   const auto size = config::parse_bytes(*text);
-  if (!size || *size == 0) throw usage_error(flag, *text, "a size such as 2147483648, 2GiB or 2GB");
+  if (!size || *size == 0) throw usage_error(*command_->find(flag), *text, "a size such as 2147483648, 2GiB or 2GB");
   return size;
 }
 

@@ -13,6 +13,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr const char* when_saved = "a run saves one every checkpoint.interval steps and at its end";
+
 json or_null(const std::string& text) { return text.empty() ? json() : json(text); }
 
 std::vector<checkpoint::Found> checkpoints_of(const std::string& run) {
@@ -39,7 +41,7 @@ std::vector<Path> chosen(const Arguments& arguments) {
                  .message = "holds no checkpoint",
                  .file = target.string(),
                  .expected = "a checkpoint, or a run folder with checkpoint/step-*",
-                 .cure = "a run saves one every checkpoint.interval steps and at its end"});
+                 .cure = when_saved});
   }
   return arguments.has("--all") ? paths : std::vector{paths.back()};
 }
@@ -84,7 +86,10 @@ std::string report_text(const Path& path, const checkpoint::Report& report) {
 int checkpoint_ls(const Arguments& arguments) {
   json rows = json::array();
   std::string text;
-  for (const checkpoint::Found& found : checkpoints_of(arguments.target())) {
+  const std::vector<checkpoint::Found> all = checkpoints_of(arguments.target());
+  if (all.empty() && !arguments.has("--json"))
+    note(fmt::format("{} holds no checkpoint: {}", arguments.target(), when_saved));
+  for (const checkpoint::Found& found : all) {
     if (!found.problem.empty()) {
       rows.push_back({{"step", nullptr},
                       {"sequence", nullptr},

@@ -9,19 +9,31 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
 namespace ringmaster::launcher {
 namespace {
+
+// What other programs call the types of weights.
+constexpr std::pair<std::string_view, std::string_view> other_names[] = {
+    {"float32", "f32"}, {"fp32", "f32"}, {"float", "f32"}, {"bfloat16", "bf16"},
+    {"float16", "f16"}, {"fp16", "f16"}, {"half", "f16"}};
 
 DType dtype_of(const Arguments& arguments) {
   const std::string name = arguments.value("--dtype").value_or("f32");
   const auto dtype = dtype_from_name(name);
   if (dtype && (*dtype == DType::f32 || *dtype == DType::bf16 || *dtype == DType::f16)) return *dtype;
+  const auto same = [&](const std::pair<std::string_view, std::string_view>& other) { return other.first == name; };
+  const auto* const meant = std::ranges::find_if(other_names, same);
   throw Error({.kind = ErrorKind::usage,
                .message = fmt::format("`--dtype {}` is no type of weights", name),
                .key = "--dtype",
                .found = name,
                .expected = "f32, bf16 or f16",
-               .cure = "leave it out for f32"});
+               .cure = meant != std::end(other_names) ? fmt::format("write `--dtype {}`", meant->second)
+                                                      : "leave it out for f32"});
 }
 
 }  // namespace

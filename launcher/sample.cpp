@@ -124,7 +124,7 @@ int sample_rows(const Arguments& arguments, comm::Communicator& comm, const std:
   if (comm.rank() != 0) return 0;
   if (const auto bad = std::ranges::count_if(rows.values, [](float x) { return !std::isfinite(x); }); bad > 0)
     note(fmt::format("{} of {} values are not finite", bad, rows.values.size()));
-  const std::string bytes = format == "png" ? train::scatter_png(rows.plot) : train::to_npy(rows);
+  const std::string bytes = format == "png" ? train::scatter_png(rows.plot, rows.axes) : train::to_npy(rows);
   if (!file) {
     print(bytes);
     return 0;

@@ -128,6 +128,8 @@ Value parse_node(const Node& node, const Key& key, const Source& source) {
   std::string cure;
   if (const Key* key = find_key(name.text)) {
     cure = fmt::format("write `{}:` under a line `{}:`", key->leaf(), key->section());
+  } else if (std::ranges::find(keys(), name.text, &Key::leaf) != keys().end()) {
+    cure = did_you_mean("", name.text);
   } else if (const std::string section = nearest(name.text, sections()); !section.empty()) {
     cure = fmt::format("did you mean `{}`?", section);
   } else {

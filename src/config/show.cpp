@@ -63,7 +63,9 @@ std::string show_text(const Resolved& r) {
     pad(line, name_width + 2);
     line += text_of(k, r.config);
     pad(line, name_width + 2 + value_width);
-    out += fmt::format("{}  {}\n", line, str(r.origin_of(k.name)));
+    out += fmt::format("{}  {}", line, str(r.origin_of(k.name)));
+    if (!k.applies(r.config)) out += fmt::format("; used only where {}", k.applies_if.text);
+    out += '\n';
   }
   return out;
 }

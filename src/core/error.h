@@ -6,6 +6,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace ringmaster {
@@ -46,7 +47,7 @@ ErrorInfo describe(const std::exception& exception);
 // The human rendering: "FILE:LINE:COL: error: message", excerpt with caret, expected, cure. Ends with a newline.
 std::string render(const ErrorInfo& info);
 
-// The known name nearest to `word` by edit distance, or "" if none is near enough to suggest.
+// The one known name that begins with `word`, else the nearest by edit distance, or "" if none is near enough to suggest.
 template <typename Names> std::string nearest(const std::string& word, const Names& names);
 int edit_distance(const std::string& a, const std::string& b);
 
@@ -55,6 +56,14 @@ int edit_distance(const std::string& a, const std::string& b);
 // ---- implementation
 template <typename Names> std::string nearest(const std::string& word, const Names& names) {
   std::string best;
+  int begun = 0;
+  for (const auto& candidate : names) {
+    if (!std::string_view(candidate).starts_with(word)) continue;
+    best = std::string(candidate);
+    ++begun;
+  }
+  if (begun == 1 && !word.empty()) return best;
+  best.clear();
   int best_distance = static_cast<int>(word.size()) / 3 + 2;  // further away is noise, not a hint
   for (const auto& candidate : names) {
     const int distance = edit_distance(word, std::string(candidate));

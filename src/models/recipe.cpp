@@ -24,22 +24,54 @@ size_t group_index(const std::string& parameter, const config::Optimizer& optimi
   return i;
 }
 
+// A match that is found in no name: what was probably meant.
+std::string cure_for_match(const std::string& match, const std::vector<std::string>& names) {
+  std::set<std::string> near;  // names, and what stands between any two of their dots
+  for (const std::string& name : names) {
+    const std::string dotted = "." + name + ".";
+    for (size_t begin = 0; begin + 1 < dotted.size(); begin = dotted.find('.', begin + 1))
+      for (size_t end = dotted.find('.', begin + 1); end != std::string::npos; end = dotted.find('.', end + 1))
+        if (end - begin > 2) near.insert(dotted.substr(begin + 1, end - begin - 1));
+  }
+  std::string plain;
+  for (const char c : match)
+    if (std::string_view("^$*\\()[]+?").find(c) == std::string_view::npos) plain += c;
+  const std::string meant = nearest(plain, near);
+  std::string cure = meant.empty() ? "" : fmt::format("did you mean `{}`? ", meant);
+  const size_t star = match.find('*');
+  const bool like_glob = star != std::string::npos && (star == 0 || (match[star - 1] != '.' && match[star - 1] != ']'));
+  return cure + (like_glob ? "`match` is no glob: write `.*` where any text may stand"
+                           : "`match` is a regular expression that is searched for in the whole name");
+}
+
 // A group that decides nothing is a misspelt one, or stands behind one that takes all it could.
 void check_groups(const Recipe& recipe, const config::Optimizer& optimizer) {
   std::set<size_t> used;
-  std::string some;
+  std::vector<std::string> names;
   for (const nn::Network& network : recipe.networks()) {
-    for (const nn::Parameter& p : network.parameters()) used.insert(group_index(p.name, optimizer));
-    if (!network.parameters().empty()) some += (some.empty() ? "" : ", ") + network.parameters().front().name;
+    for (const nn::Parameter& p : network.parameters()) {
+      used.insert(group_index(p.name, optimizer));
+      names.push_back(p.name);
+    }
   }
+  constexpr size_t shown = 8;
+  const auto last = names.begin() + static_cast<std::ptrdiff_t>(std::min(shown, names.size()));
   for (size_t i = 0; i < optimizer.groups.size(); ++i) {
     if (used.contains(i)) continue;
-    throw Error({.kind = ErrorKind::config,
-                 .message = fmt::format("`optimizer.groups[{}]` decides for no parameter", i),
-                 .key = "optimizer.groups",
-                 .found = fmt::format("match: {}", optimizer.groups[i].match),
-                 .expected = fmt::format("the first group that is found in some name, such as {}", some),
-                 .cure = "correct `match`, or put the group before the one that takes its parameters"});
+    const std::string& match = optimizer.groups[i].match;
+    const std::regex regex(match);
+    const bool taken = std::any_of(names.begin(), names.end(),
+                                   [&](const std::string& name) { return std::regex_search(name, regex); });
+    throw Error(
+        {.kind = ErrorKind::config,
+         .message = fmt::format("`optimizer.groups[{}]` decides for no parameter: {}", i,
+                                taken ? "groups before it take all that it matches" : "no name holds its match"),
+         .key = "optimizer.groups",
+         .found = fmt::format("match: {}", match),
+         .expected = fmt::format("the first group whose match is in some of the {} names: {}{}", names.size(),
+                                 fmt::join(names.begin(), last, ", "), names.size() > shown ? ", ..." : ""),
+         .cure = taken ? "put it before the group that takes its parameters, or narrow that one's `match`"
+                       : cure_for_match(match, names)});
   }
 }
 

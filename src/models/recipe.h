@@ -2,7 +2,6 @@
 // recipe: what a model trains on and how: its networks, the batch tensors it reads, phases (one loss and the networks that it
 // updates), evaluators and a sampler. A recipe is a file of src/models that reads top to bottom; tracing turns it into programs.
 #pragma once
-#include <array>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -104,7 +103,12 @@ struct RowSampler {
   std::vector<std::string> columns;
   int64_t batch = 0;
   std::function<Tensor(const Batch&)> rows;
-  std::vector<std::array<size_t, 2>> points;  // pairs of columns that a plot shows
+
+  struct Points {  // two columns that a plot shows
+    size_t x = 0, y = 1;
+    std::string name;  // in its legend
+  };
+  std::vector<Points> points;
 };
 
 class Recipe {

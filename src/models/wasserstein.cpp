@@ -37,7 +37,7 @@ std::unique_ptr<Recipe> wasserstein(const config::Config& config) {
                         const Tensor parts[] = {x_BD, column(critic(x_BD)), y_BD, column(critic(y_BD))};
                         return concat(parts, 1);
                       },
-                  .points = {{0, 1}, {3, 4}}};
+                  .points = {{0, 1, "x: " + config.data.set}, {3, 4, "y: " + config.data.other_set}}};
   return recipe;
 }
 

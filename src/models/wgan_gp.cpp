@@ -40,7 +40,7 @@ std::unique_ptr<Recipe> wgan_gp(const config::Config& config) {
                     {.name = "generator", .updates = {"generator"}, .loss = generator_phase, .averaged = true}};
   recipe->evaluators = {
       {.name = "validation", .loss = distance, .unit = "(the critic's distance)", .ranks_steps = false}};
-  recipe->rows = {.columns = {"x", "y"}, .batch = 256, .rows = fake, .points = {{0, 1}}};
+  recipe->rows = {.columns = {"x", "y"}, .batch = 256, .rows = fake, .points = {{0, 1, "samples"}}};
   return recipe;
 }
 

@@ -21,6 +21,17 @@ nlohmann::json to_json(const Evaluation& e) {
 
 namespace {
 
+// A run that trained has its data; weights that were imported bring none.
+ErrorInfo no_data(const config::Resolved& resolved) {
+  return {.kind = ErrorKind::config,
+          .message = "the run names no data: its `data.path` is not given",
+          .file = resolved.file,
+          .key = "data.path",
+          .found = "no data",
+          .expected = "a text or token file to measure the loss on",
+          .cure = "give --data FILE for all of a file, or --set data.path=FILE for the validation split of one"};
+}
+
 // The run's own held-out samples, or all of --data.
 std::shared_ptr<const data::ValidationSamples> held_out(const EvaluateOptions& options,
                                                         const config::Resolved& resolved, bool is_root) {
@@ -35,6 +46,7 @@ std::shared_ptr<const data::ValidationSamples> held_out(const EvaluateOptions& o
   }
   data::Split split;
   if (options.data.empty()) {
+    if (c.data.path.empty()) throw Error(no_data(resolved));
     config::require_data(resolved);
     split = data::open_dataset(c.data).validation;
   } else {

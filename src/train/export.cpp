@@ -9,11 +9,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <cmath>
 #include <deque>
 #include <initializer_list>
 #include <optional>
+#include <string_view>
 
 namespace ringmaster::train {
 namespace {
@@ -48,6 +50,20 @@ void check_out(const Path& out) {
       throw usage(out, "OUT", fmt::format("lies inside {}, which holds checkpoints", folder.string()),
                   "a path outside of checkpoints", "name a path elsewhere");
   }
+}
+
+// A folder that is called like a file is hardly meant.
+void check_ending(const Path& out) {
+  constexpr std::string_view files[] = {".bin", ".pt",  ".pth", ".ckpt", ".safetensor", ".st",
+                                        ".h5",  ".npz", ".npy", ".gguf", ".onnx",       ".msgpack"};
+  std::string ending = out.extension().string();
+  for (char& c : ending) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  if (std::ranges::find(files, ending) == std::end(files) && (ending != ".safetensors" || ending == out.extension()))
+    return;
+  throw usage(out, "OUT", fmt::format("ends in {}, which is not written", out.extension().string()),
+              "a file that ends in .safetensors, or a folder",
+              fmt::format("name {}, or a folder for from_pretrained without such an ending",
+                          out.stem().string() + ".safetensors"));
 }
 
 // What is written under another name until it is complete.
@@ -194,6 +210,7 @@ Exported export_pretrained(const ExportOptions& options) {
   Path out = std::filesystem::absolute(options.out).lexically_normal();
   if (!out.has_filename()) out = out.parent_path();
   check_out(out);
+  check_ending(out);
   const bool is_file = out.extension() == ".safetensors";
   if (is_file && !options.tokenizer_dir.empty())
     throw usage(options.tokenizer_dir, "--tokenizer-dir", "is given but would be ignored",

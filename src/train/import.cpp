@@ -5,6 +5,7 @@
 #include "checkpoint/run_folder.h"
 #include "checkpoint/store.h"
 #include "config/show.h"
+#include "core/program.h"
 #include "models/gpt2_config.h"
 #include "train/machine.h"
 #include "train/pretrained.h"
@@ -124,9 +125,26 @@ void refuse_old_run(const Path& run) {
                .cure = "import into a folder of its own, or remove this one"});
 }
 
+void refuse_a_run(const Path& folder) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(folder / "ringmaster.run", ignored)) return;
+  const std::string name = folder.string();
+  const std::string& program = program_name();
+  throw Error(
+      {.kind = ErrorKind::usage,
+       .message = "is a run folder of ringmaster already: there is nothing to import",
+       .file = name,
+       .key = "DIR",
+       .found = "ringmaster.run",
+       .expected = "a folder with config.json and model.safetensors, such as transformers writes",
+       .cure = fmt::format("use it as it is: `{} sample {}`, or `{} train CONFIG --run-dir {}` to go on from it",
+                           program, name, program, name)});
+}
+
 }  // namespace
 
 Imported import_pretrained(const Path& folder, const Path& run) {
+  refuse_a_run(folder);
   const checkpoint::Pretrained pretrained(folder);
   const config::Config c = config_of(pretrained);
   const auto recipe = make_recipe(c);

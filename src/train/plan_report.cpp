@@ -203,8 +203,14 @@ std::string to_text(const PlanReport& r) {
                   count_text(static_cast<double>(r.parameters), " "),
                   count_text(static_cast<double>(r.flops_per_step), " "), bytes_text(most.wire_bytes_sent) + " a rank");
   std::string grains;
-  for (const RankPlan& p : r.per_rank) grains += fmt::format("{}{}", grains.empty() ? "" : " + ", p.grains);
+  int64_t num_grains = 0;
+  for (const RankPlan& p : r.per_rank) {
+    grains += fmt::format("{}{}", grains.empty() ? "" : " + ", p.grains);
+    num_grains += p.grains;
+  }
   if (r.ranks <= 16) out += fmt::format("grains         {}\n", grains);
+  const std::string idle = about_idle_ranks(num_grains, r.ranks);
+  if (!idle.empty()) out += fmt::format("idle           {}\n", idle);
   return out;
 }
 

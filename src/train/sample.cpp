@@ -18,21 +18,25 @@ namespace ringmaster::train {
 namespace {
 
 void check(const SampleOptions& o) {
-  const auto refuse = [](const char* flag, const std::string& found, const char* expected) {
+  const auto refuse = [](const char* flag, const std::string& found, const char* expected, std::string cure = "") {
     throw Error({.kind = ErrorKind::usage,
                  .message = fmt::format("{} is {}, expected {}", flag, found, expected),
                  .key = flag,
                  .found = found,
                  .expected = expected,
-                 .cure = fmt::format("give {} {}", flag, expected)});
+                 .cure = cure.empty() ? fmt::format("give {} {}", flag, expected) : std::move(cure)});
   };
   if (o.count < 1) refuse("--count", fmt::format("{}", o.count), "at least 1");
   if (o.tokens < 1) refuse("--tokens", fmt::format("{}", o.tokens), "at least 1");
   const models::Choice& c = o.choice;
   if (!std::isfinite(c.temperature) || c.temperature < 0)
-    refuse("--temperature", fmt::format("{}", c.temperature), "a number of at least 0");
-  if (c.top_k < 0) refuse("--top-k", fmt::format("{}", c.top_k), "at least 1");
-  if (!(c.top_p > 0 && c.top_p <= 1)) refuse("--top-p", fmt::format("{}", c.top_p), "a number above 0 and at most 1");
+    refuse("--temperature", fmt::format("{}", c.temperature), "a number of at least 0",
+           "0 takes the most probable token, 1 is the model's own odds");
+  if (c.top_k < 0)
+    refuse("--top-k", fmt::format("{}", c.top_k), "at least 1", "leave --top-k out to draw among all tokens");
+  if (!(c.top_p > 0 && c.top_p <= 1))
+    refuse("--top-p", fmt::format("{}", c.top_p), "a number above 0 and at most 1",
+           "leave --top-p out to draw among all tokens; --temperature 0 takes the most probable one");
 }
 
 void check_makes_text(const config::Config& c) {

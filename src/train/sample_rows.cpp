@@ -48,6 +48,17 @@ std::vector<std::array<float, 2>> points_of(const Rows& rows, size_t x, size_t y
   return points;
 }
 
+void add_plot(Rows& rows, const std::vector<models::RowSampler::Points>& pairs) {
+  constexpr Color colors[] = {blue, orange};
+  std::vector<std::string> x, y;
+  for (const models::RowSampler::Points& pair : pairs) {
+    rows.plot.push_back({points_of(rows, pair.x, pair.y), colors[x.size() % 2], pair.name});
+    x.push_back(rows.columns[pair.x]);
+    y.push_back(rows.columns[pair.y]);
+  }
+  rows.axes = {fmt::format("{}", fmt::join(x, ", ")), fmt::format("{}", fmt::join(y, ", "))};
+}
+
 bool offers_points(const config::Config& c) {
   const auto fields = data::offer(c).fields;
   return std::any_of(fields.begin(), fields.end(),
@@ -115,10 +126,8 @@ Rows sample_rows(const SampleRowsOptions& options, comm::Communicator& comm) {
   }
   if (!options.for_plot) return rows;
   rows.has_truth = !reads && offers_points(session->config());
-  if (rows.has_truth) rows.plot.push_back({held_out_points(*samples), grey});
-  constexpr Color colors[] = {blue, orange};
-  for (size_t i = 0; i < sampler.points.size(); ++i)
-    rows.plot.push_back({points_of(rows, sampler.points[i][0], sampler.points[i][1]), colors[i % 2]});
+  if (rows.has_truth) rows.plot.push_back({held_out_points(*samples), grey, "held-out data"});
+  add_plot(rows, sampler.points);
   return rows;
 }
 

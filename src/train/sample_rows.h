@@ -25,6 +25,7 @@ struct Rows {
   std::vector<float> values;  // [count, columns]
   // of for_plot: held-out points of the source, if it has any that the recipe does not read, and the rows' points
   std::vector<PointSeries> plot;
+  AxisNames axes;
   bool has_truth = false;  // the first series of the plot are held-out points
 };
 

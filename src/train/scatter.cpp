@@ -2,6 +2,7 @@
 #include "train/scatter.h"
 
 #include "core/error.h"
+#include "train/glyphs.h"
 
 #include <png.h>
 
@@ -59,20 +60,7 @@ class Canvas {
   std::vector<Color> pixels_;
 };
 
-// ---- the characters of a number, 5 x 7 cells, a row in the low 5 bits
-struct Glyph {
-  char character;
-  std::array<uint8_t, 7> rows;
-};
-constexpr Glyph glyphs[] = {
-    {'0', {0x0E, 0x11, 0x13, 0x15, 0x19, 0x11, 0x0E}}, {'1', {0x04, 0x0C, 0x04, 0x04, 0x04, 0x04, 0x0E}},
-    {'2', {0x0E, 0x11, 0x01, 0x02, 0x04, 0x08, 0x1F}}, {'3', {0x1F, 0x02, 0x04, 0x02, 0x01, 0x11, 0x0E}},
-    {'4', {0x02, 0x06, 0x0A, 0x12, 0x1F, 0x02, 0x02}}, {'5', {0x1F, 0x10, 0x1E, 0x01, 0x01, 0x11, 0x0E}},
-    {'6', {0x06, 0x08, 0x10, 0x1E, 0x11, 0x11, 0x0E}}, {'7', {0x1F, 0x01, 0x02, 0x04, 0x08, 0x08, 0x08}},
-    {'8', {0x0E, 0x11, 0x11, 0x0E, 0x11, 0x11, 0x0E}}, {'9', {0x0E, 0x11, 0x11, 0x0F, 0x01, 0x02, 0x0C}},
-    {'-', {0x00, 0x00, 0x00, 0x1F, 0x00, 0x00, 0x00}}, {'.', {0x00, 0x00, 0x00, 0x00, 0x00, 0x0C, 0x0C}},
-    {'e', {0x00, 0x00, 0x0E, 0x11, 0x1F, 0x10, 0x0E}}, {'+', {0x00, 0x04, 0x04, 0x1F, 0x04, 0x04, 0x00}},
-};
+// ---- text
 constexpr int cell = 2, advance = 6 * cell, text_height = 7 * cell;
 
 int text_width(const std::string& text) { return static_cast<int>(text.size()) * advance - cell; }
@@ -81,7 +69,8 @@ void write(Canvas& canvas, int x, int y, const std::string& text) {
   for (const char c : text) {
     const auto* const glyph =
         std::find_if(std::begin(glyphs), std::end(glyphs), [c](const Glyph& g) { return g.character == c; });
-    for (int row = 0; glyph != std::end(glyphs) && row < 7; ++row)
+    const int rows = glyph != std::end(glyphs) ? static_cast<int>(glyph->rows.size()) : 0;  // 0: a gap
+    for (int row = 0; row < rows; ++row)
       for (int column = 0; column < 5; ++column)
         if ((glyph->rows[static_cast<size_t>(row)] >> (4 - column) & 1) != 0)
           canvas.fill(x + column * cell, y + row * cell, cell, cell, ink);
@@ -120,15 +109,33 @@ double tick_step(double size) {
   return power * (lead < 1.5 ? 1 : lead < 3.5 ? 2 : lead < 7.5 ? 5 : 10);
 }
 
-}  // namespace
+constexpr double radius = 2.5;
 
-std::string scatter_png(std::span<const PointSeries> series, int pixels) {
-  const int left = 64, top = 20, side = pixels - left - top, bottom = top + side;
-  const View view = view_of(series);
-  const auto column = [&](double x) { return left + (x - view.left) / view.size * side; };
-  const auto line = [&](double y) { return bottom - (y - view.bottom) / view.size * side; };
-  Canvas canvas(pixels);
+// Each named series by a disc of its color, from `left` on a line of text at `y`.
+void write_legend(Canvas& canvas, int left, int y, std::span<const PointSeries> series) {
+  int x = left;
+  for (const PointSeries& s : series) {
+    if (s.name.empty()) continue;
+    canvas.disc(x + 2 * radius, y + text_height / 2.0, 2 * radius, s.color, 1.0);
+    write(canvas, x + advance + 3 * cell, y, s.name);
+    x += text_width(s.name) + 5 * advance;
+  }
+}
 
+// Where the view lies in the picture: a square with room for numbers and names around it.
+struct Frame {
+  int left = 64, top = 48, side = 0;
+  View view;
+
+  Frame(int pixels, const View& v) : side(pixels - left - 34), view(v) {}
+  int bottom() const { return top + side; }
+  double column(double x) const { return left + (x - view.left) / view.size * side; }
+  double line(double y) const { return bottom() - (y - view.bottom) / view.size * side; }
+};
+
+void draw_axes(Canvas& canvas, const Frame& frame, const AxisNames& names) {
+  const View& view = frame.view;
+  const int left = frame.left, top = frame.top, bottom = frame.bottom(), side = frame.side;
   const double step = tick_step(view.size);
   const auto ticks = [&](double from, const auto& draw) {
     for (double k = std::ceil(from / step); k * step <= from + view.size; k += 1) {
@@ -137,24 +144,35 @@ std::string scatter_png(std::span<const PointSeries> series, int pixels) {
     }
   };
   ticks(view.left, [&](double value, const std::string& label) {
-    const int x = static_cast<int>(column(value));
+    const int x = static_cast<int>(frame.column(value));
     canvas.fill(x, top, 1, side, rule);
     canvas.fill(x, bottom, 1, 6, ink);
     write(canvas, x - text_width(label) / 2, bottom + 10, label);
   });
   ticks(view.bottom, [&](double value, const std::string& label) {
-    const int y = static_cast<int>(line(value));
+    const int y = static_cast<int>(frame.line(value));
     canvas.fill(left, y, side, 1, rule);
     canvas.fill(left - 6, y, 6, 1, ink);
     write(canvas, left - 10 - text_width(label), y - text_height / 2, label);
   });
   canvas.fill(left, top, 1, side, ink);
   canvas.fill(left, bottom, side, 1, ink);
+  write(canvas, left + side - text_width(names.x), bottom + 30, names.x);
+  write(canvas, left - text_width(names.y) / 2, top - 26, names.y);
+}
 
+}  // namespace
+
+std::string scatter_png(std::span<const PointSeries> series, const AxisNames& names, int pixels) {
+  const Frame frame(pixels, view_of(series));
+  Canvas canvas(pixels);
+  draw_axes(canvas, frame, names);
+  write_legend(canvas, frame.left + text_width(names.y) / 2 + 3 * advance, frame.top - 26, series);
   for (const PointSeries& s : series)
     for (const auto& p : s.points)
       if (is_finite(p))
-        canvas.disc(column(static_cast<double>(p[0])), line(static_cast<double>(p[1])), 2.5, s.color, 0.6);
+        canvas.disc(frame.column(static_cast<double>(p[0])), frame.line(static_cast<double>(p[1])), radius, s.color,
+                    0.6);
   return canvas.png();
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/session.h"
 
+#include "config/schema.h"
 #include "core/error.h"
 #include "core/sha256.h"
 #include "data/open.h"
@@ -111,6 +112,17 @@ std::unique_ptr<models::Recipe> make_recipe(const config::Config& config) {
   throw Error(unknown_recipe(config, {.kind = ErrorKind::config, .key = "model.recipe"}));
 }
 
+ErrorInfo at_its_key(const config::Resolved& resolved, ErrorInfo info) {
+  if (config::find_key(info.key) == nullptr) return info;
+  const ErrorInfo place = config::error_at(resolved, info.key, "");
+  if (info.message.find(info.file) == std::string::npos) info.message = fmt::format("{}: {}", info.file, info.message);
+  info.file = place.file;
+  info.line = place.line;
+  info.column = place.column;
+  info.excerpt = place.excerpt;
+  return info;
+}
+
 void check_recipe(const config::Resolved& resolved) {
   const config::Config& c = resolved.config;
   if (models::find(c.model.recipe) == nullptr)
@@ -119,15 +131,9 @@ void check_recipe(const config::Resolved& resolved) {
     const auto recipe = make_recipe(c);
     check_inputs(c, *recipe);
     models::all_states(*recipe, c);
-  } catch (const Error& e) {  // it knows the key but not where that was given
-    ErrorInfo info = e.info();
-    if (info.key.empty() || !info.file.empty()) throw;
-    const ErrorInfo place = config::error_at(resolved, info.key, info.message);
-    info.file = place.file;
-    info.line = place.line;
-    info.column = place.column;
-    info.excerpt = place.excerpt;
-    throw Error(info);
+  } catch (const Error& e) {
+    if (!e.info().file.empty()) throw;
+    throw Error(at_its_key(resolved, e.info()));
   }
 }
 
@@ -209,6 +215,13 @@ std::string Programs::hash() const {
     text += fmt::format("\npeak {}", program.placement.peak_bytes);
   }
   return sha256_hex(text);
+}
+
+std::string about_idle_ranks(int64_t num_grains, int ranks) {
+  if (ranks <= num_grains) return "";
+  return fmt::format("{} of {} ranks are idle: a step has {} grain{}; use {} rank{}, or a smaller training.grain_size",
+                     ranks - num_grains, ranks, num_grains, num_grains == 1 ? "" : "s", num_grains,
+                     num_grains == 1 ? "" : "s");
 }
 
 Session::Session(const config::Config& config, comm::Communicator& comm, const SessionOptions& options)

@@ -56,11 +56,17 @@ std::unique_ptr<models::Recipe> make_recipe(const config::Config& config);
 // can not read, keys that it has no use for.
 void check_recipe(const config::Resolved& resolved);
 
+// `info` at the line or flag that gave its key; the file that it named stays in its message.
+ErrorInfo at_its_key(const config::Resolved& resolved, ErrorInfo info);
+
 struct SessionOptions {
   ProgramOptions programs;  // rank and ranks are taken from the communicator
   bool profile = false;
   std::function<void(ir::Placement&)> adjust = {};  // for tests: spoils the plan after it is made
 };
+
+// What to say where some ranks have nothing to do, or "".
+std::string about_idle_ranks(int64_t num_grains, int ranks);
 
 class Session {
  public:

@@ -45,6 +45,13 @@ void check_resume(const TrainOptions& options, const Path& checkpoint, Checked& 
   checked.finished = state.step >= now.config.training.steps;
 }
 
+// Errors about the data know the key, not where that was given.
+template <typename Body> auto at_their_keys(const config::Resolved& resolved, const Body& body) {
+  try {
+    return body();
+  } catch (const Error& e) { throw Error(at_its_key(resolved, e.info())); }
+}
+
 Checked check_run(const TrainOptions& options) {
   const config::Resolved& resolved = options.resolved;
   const config::Config& c = resolved.config;
@@ -54,10 +61,10 @@ Checked check_run(const TrainOptions& options) {
   for (const models::Phase& phase : recipe->phases)
     models::trace_phase(*recipe, phase, c);  // shapes that do not fit throw
   config::require_data(resolved);
-  Checked checked{.data = data::open(c)};
+  Checked checked{.data = at_their_keys(resolved, [&] { return data::open(c); })};
   const Path run = c.output.dir;
   checkpoint::RunFolder::check(run);
-  checked.data_hash = data::hash(checked.data, c);
+  checked.data_hash = at_their_keys(resolved, [&] { return data::hash(checked.data, c); });
   if (options.resume == Resume::folder) {
     check_resume(options, locate(options.resume_from), checked);
   } else if (options.resume == Resume::automatic && std::filesystem::exists(run)) {
@@ -178,6 +185,8 @@ class Run {
                         .threads = facts_.threads,
                         .isa = facts_.isa,
                         .plan_bytes = session_->programs().peak_bytes()});
+    const std::string idle = about_idle_ranks(session_->programs().num_grains, facts_.ranks);
+    if (!idle.empty() && root_) terminal_.note(idle);
   }
 
   void claim_folder() {

@@ -92,6 +92,16 @@ TEST_F(ConfigFile, ShowsValuesWithTheirOrigins) {
   EXPECT_TRUE(holds(show_text(r), r.file + ":2:3\n"));
 }
 
+TEST_F(ConfigFile, ShowsWhichKeysHaveNoUse) {
+  const std::string text = show_text(load_text("data:\n  source: generated\n"));
+  const auto line_of = [&](const std::string& key) {
+    const size_t begin = text.find("\n" + key + " ");
+    return text.substr(begin, text.find('\n', begin + 1) - begin);
+  };
+  EXPECT_TRUE(line_of("model.heads").ends_with("default; used only where data.source is file")) << text;
+  EXPECT_TRUE(line_of("data.set").ends_with("default")) << text;
+}
+
 TEST_F(ConfigFile, HashSeesWhatDecidesNumbersAndNothingElse) {
   const std::string base = config_hash(load_text("data:\n  path: a\n").config);
   EXPECT_EQ(base.size(), 64U);

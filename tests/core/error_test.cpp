@@ -63,6 +63,14 @@ TEST(Nearest, FindsSlipsAndRefusesStrangers) {
   EXPECT_EQ(nearest("checkpoint_interval", keys), "");
 }
 
+TEST(Nearest, AWordThatBreaksOffMeansTheOneNameThatGoesOn) {
+  const std::vector<std::string> flags{"--temperature", "--tokens", "--tokenizer-dir", "--top-k"};
+  EXPECT_EQ(nearest("--temp", flags), "--temperature");
+  EXPECT_EQ(nearest("--token", flags), "--tokens") << "two names go on: the nearer one";
+  EXPECT_EQ(nearest("--t", flags), "") << "four names go on, none is near";
+  EXPECT_EQ(nearest("", std::vector<std::string>{"interval"}), "") << "nothing is the beginning of everything";
+}
+
 TEST(EditDistance, CountsASwapOnce) {
   EXPECT_EQ(edit_distance("abc", "abc"), 0);
   EXPECT_EQ(edit_distance("abc", "acb"), 1);

@@ -54,6 +54,7 @@ refused 'no command'
 refused 'needs CONFIG' train
 refused 'did you mean `--ranks`' train "$work/good.yaml" --rank 2
 refused 'one argument too many' train "$work/good.yaml" again
+refused 'write `--set training.steps=30`' train "$work/good.yaml" training.steps=30
 refused 'given 2 times' train "$work/good.yaml" --ranks 1 --ranks 2
 for ranks in 0 -1 x 1000000000 1.5 '' ' 1' 99999999999999999999; do
   refused '\-\-ranks' train "$work/good.yaml" "--ranks" "$ranks"
@@ -66,9 +67,12 @@ refused 'twice' train "$work/good.yaml" --ranks 2 --set launch.ranks=2
 refused 'NAME|one of|pass' train "$work/good.yaml" --disable-pass nonsense
 refused '\-\-memory' plan "$work/good.yaml" --memory lots
 refused '\-\-isa' plan "$work/good.yaml" --isa neon
+refused 'did you mean `--temperature`' sample "$work" --temp 0
 refused 'takes no value' sample "$work" --no-cache=false
 refused '\-\-format' sample "$work" --format jpeg
-refused '\-\-temperature' sample "$work" --temperature hot
+for value in hot -1 nan; do refused '0 takes the most probable token' sample "$work" --temperature "$value"; done
+for value in 0 -1 1.5; do refused 'K most probable tokens; default all' sample "$work" --top-k "$value"; done
+for value in 0 1.5; do refused 'above 0 and at most 1' sample "$work" --top-p "$value"; done
 refused '\-\-vs' bench step "$work/good.yaml" --vs tensorflow
 SLURM_PROCID=1 SLURM_NTASKS=4 SLURM_STEP_NUM_TASKS=4 refused 'mpi=pmix' train "$work/good.yaml"
 path=/nowhere refused 'mpirun' train "$work/good.yaml" --ranks 2
@@ -101,6 +105,11 @@ refused_value 'recipe' model.recipe languagemodel
 
 # data
 refused_value 'nothing|no such file|does not exist|missing' data.path "$work/none.txt"
+refused '\-\-set data.path=' train "$work/good.yaml" --set "data.path=$work/none.txt"
+config "model:\n  layers: 1\ndata:\n  path: $work/none.txt\n"
+refused 'c.yaml:4:3: error: data.path `.*none.txt` does not exist' train "$work/c.yaml"
+config "data:\n  path: $work/text.txt\n  validation_path: $work/none.txt\n"
+refused 'c.yaml:3:3: error: data.validation_path `.*none.txt` does not exist' train "$work/c.yaml"
 refused_value 'folder' data.path "$work"
 : >"$work/empty.txt"
 refused_value 'empty' data.path "$work/empty.txt"
@@ -108,6 +117,21 @@ printf 'too short' >"$work/short.txt"
 refused_value 'short|window|tokens|bytes' data.path "$work/short.txt"
 head -c 60 "$work/text.txt" >"$work/one-window.txt"
 refused_value 'batch|short|window|tokens' data.path "$work/one-window.txt"
+
+# groups of parameters
+groups() { config "data:\n  path: $work/text.txt\noptimizer:\n  groups:\n$1"; }
+groups '    - {match: "*.bias", frozen: true}\n'
+refused 'not a regular expression' train "$work/c.yaml"
+groups '    - {match: "trasformer", frozen: true}\n'
+refused 'c.yaml:4:3: .*no name holds its match' train "$work/c.yaml"
+refused 'did you mean `transformer`.*regular expression' train "$work/c.yaml"
+refused 'some of the [0-9]+ names: transformer.wte.weight,( [^ ,]+,){7} \.\.\.' train "$work/c.yaml"
+groups '    - {match: "wpe.wieght$", frozen: true}\n'
+refused 'did you mean `wpe.weight`' train "$work/c.yaml"
+groups '    - {match: "blocks*bias", frozen: true}\n'
+refused 'no glob: write `\.\*`' train "$work/c.yaml"
+groups '    - {match: "weight", lr_factor: 2.0}\n    - {match: "wte.weight", frozen: true}\n'
+refused 'groups before it take all that it matches' train "$work/c.yaml"
 
 # run folders and checkpoints
 mkdir "$work/full" && : >"$work/full/thesis.tex"

@@ -65,6 +65,14 @@ for ranks in 1 2; do
   rm -rf "$odd/run"
 done
 
+# A run that has saved nothing yet says so to people alone.
+mkdir "$work/young"
+[ -z "$("$program" checkpoint ls "$work/young" 2>"$work/err")" ] || fail "checkpoint ls of an empty folder: stdout is not empty"
+grep -q 'holds no checkpoint: a run saves one' "$work/err" || fail "checkpoint ls of an empty folder: $(cat "$work/err")"
+"$program" checkpoint ls "$work/young" --json 2>"$work/err" | python3 -c 'import json, sys; assert json.load(sys.stdin)["checkpoints"] == []' ||
+  fail "checkpoint ls --json of an empty folder"
+[ -s "$work/err" ] && fail "checkpoint ls --json of an empty folder: $(cat "$work/err")"
+
 "$program" plan "$odd/good.yaml" --json | python3 -c 'import json, sys; json.load(sys.stdin)' || fail "plan of an odd path"
 "${german[@]}" "$program" plan "$odd/good.yaml" --json | python3 -c 'import json, sys; json.load(sys.stdin)' || fail "plan in another locale"
 [ $failures = 0 ]

@@ -53,6 +53,20 @@ TEST(Plan, NeedsNoDataAndSaysWhatDoesNotFit) {
   EXPECT_NE(to_text(report).find("DOES NOT FIT"), std::string::npos);
 }
 
+TEST(Plan, SaysWhichRanksAreIdleAsTheRunDoes) {
+  const TinyRun run;  // three grains a step
+  const auto text = [&](int ranks) { return to_text(plan(run.resolved(), {.ranks = ranks})); };
+  EXPECT_EQ(text(3).find("idle"), std::string::npos);
+  const std::string expected =
+      "2 of 5 ranks are idle: a step has 3 grains; use 3 ranks, or a smaller training.grain_size";
+  EXPECT_NE(text(5).find(expected), std::string::npos) << text(5);
+  TrainOptions options = run.options();
+  options.quiet = false;
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(TinyRun::start(5, options), 0);
+  EXPECT_NE(testing::internal::GetCapturedStderr().find(expected), std::string::npos);
+}
+
 TEST(Evaluate, RepeatsTheValidationOfTheRun) {
   const TinyRun run;
   ASSERT_EQ(run.train(2), 0);

@@ -2,11 +2,14 @@
 #include "train/sample_rows.h"
 
 #include "tests/train/tiny_run.h"
+#include "train/glyphs.h"
 #include "train/sample.h"
 #include "train/session.h"
 
 #include <png.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 
 namespace ringmaster::train {
@@ -89,6 +92,23 @@ TEST(SampleRows, ACriticsValuesStandBesideItsPoints) {
   EXPECT_EQ(error_of([&] { sample({.from = run.folder()}, *comm); }).key, "--format");
 }
 
+TEST(SampleRows, APlotNamesWhatItShows) {
+  const auto plot = [](const char* yaml) {
+    const TinyRun run(yaml);
+    EXPECT_EQ(run.train(1), 0);
+    const Rows rows = rows_on(1, {.from = run.folder(), .for_plot = true});
+    std::vector<std::string> names{rows.axes.x, rows.axes.y};
+    for (const PointSeries& series : rows.plot) {
+      names.push_back(series.name);
+      for (const char c : series.name)
+        EXPECT_TRUE(c == ' ' || std::ranges::any_of(glyphs, [c](const Glyph& g) { return g.character == c; })) << c;
+    }
+    return names;
+  };
+  EXPECT_EQ(plot(gan), (std::vector<std::string>{"x", "y", "held-out data", "samples"}));
+  EXPECT_EQ(plot(distance), (std::vector<std::string>{"x0, y0", "x1, y1", "x: eight_gaussians", "y: two_moons"}));
+}
+
 TEST(SampleRows, ATextRecipeHasNoRows) {
   const TinyRun run;
   ASSERT_EQ(run.train(1), 0);
@@ -107,34 +127,94 @@ TEST(Npy, HeaderIsAlignedAndSaysTheShape) {
   EXPECT_EQ(last, 4.0F);
 }
 
+struct Picture {
+  int side = 0;
+  std::vector<uint8_t> pixels;  // red, green, blue
+
+  explicit Picture(const std::string& file) {
+    png_image image{};
+    image.version = PNG_IMAGE_VERSION;
+    EXPECT_NE(png_image_begin_read_from_memory(&image, file.data(), file.size()), 0);
+    image.format = PNG_FORMAT_RGB;
+    pixels.resize(PNG_IMAGE_SIZE(image));
+    EXPECT_NE(png_image_finish_read(&image, nullptr, pixels.data(), 0, nullptr), 0);
+    EXPECT_EQ(image.width, image.height);
+    side = static_cast<int>(image.width);
+  }
+  template <typename Is> std::vector<std::array<int, 2>> where(const Is& is) const {
+    std::vector<std::array<int, 2>> found;
+    for (int y = 0; y < side; ++y)
+      for (int x = 0; x < side; ++x)
+        if (is(&pixels[static_cast<size_t>(3 * (y * side + x))])) found.push_back({x, y});
+    return found;
+  }
+  std::vector<std::array<int, 2>> bluish() const {
+    return where([](const uint8_t* p) { return p[2] > p[0] + 60; });
+  }
+  // of the characters and the frame, which have no soft edges
+  std::vector<std::array<int, 2>> ink() const {
+    return where([](const uint8_t* p) { return p[0] == 60 && p[1] == 60 && p[2] == 60; });
+  }
+};
+
 TEST(Scatter, PointsLieWhereTheAxesSay) {
   constexpr int side = 400;
   const PointSeries series[] = {{{{0, 0}, {1, 1}, {NAN, 0}}, blue}};
-  const std::string file = scatter_png(series, side);
-  png_image image{};
-  image.version = PNG_IMAGE_VERSION;
-  ASSERT_NE(png_image_begin_read_from_memory(&image, file.data(), file.size()), 0);
-  image.format = PNG_FORMAT_RGB;
-  std::vector<uint8_t> pixels(PNG_IMAGE_SIZE(image));
-  ASSERT_NE(png_image_finish_read(&image, nullptr, pixels.data(), 0, nullptr), 0);
-  EXPECT_EQ(image.width, static_cast<png_uint_32>(side));
-  std::vector<std::array<int, 2>> bluish;
-  for (int y = 0; y < side; ++y) {
-    for (int x = 0; x < side; ++x) {
-      const uint8_t* p = &pixels[static_cast<size_t>(3 * (y * side + x))];
-      if (p[2] > p[0] + 60) bluish.push_back({x, y});
-    }
-  }
-  // two discs: the view is the points' square and a twentieth more on each side, in a frame of 84 pixels less than the picture
-  const double frame = side - 84, low = 0.05 / 1.1 * frame, high = 1.05 / 1.1 * frame;
+  const Picture picture(scatter_png(series, {}, side));
+  ASSERT_EQ(picture.side, side);
+  // two discs: the view is the points' square and a twentieth more on each side, in a frame of 98 pixels less than the picture
+  const double frame = side - 98, low = 0.05 / 1.1 * frame, high = 1.05 / 1.1 * frame;
   int at_low = 0, at_high = 0;
+  const auto bluish = picture.bluish();
   for (const auto& [x, y] : bluish) {
-    at_low += std::hypot(x + 0.5 - (64 + low), y + 0.5 - (20 + frame - low)) < 4 ? 1 : 0;
-    at_high += std::hypot(x + 0.5 - (64 + high), y + 0.5 - (20 + frame - high)) < 4 ? 1 : 0;
+    at_low += std::hypot(x + 0.5 - (64 + low), y + 0.5 - (48 + frame - low)) < 4 ? 1 : 0;
+    at_high += std::hypot(x + 0.5 - (64 + high), y + 0.5 - (48 + frame - high)) < 4 ? 1 : 0;
   }
   EXPECT_GT(at_low, 10);
   EXPECT_GT(at_high, 10);
   EXPECT_EQ(static_cast<size_t>(at_low + at_high), bluish.size());
+}
+
+TEST(Scatter, TheLegendNamesASeriesBesideItsColor) {
+  const std::vector<std::array<float, 2>> none;
+  const PointSeries unnamed[] = {{none, blue}}, named[] = {{none, blue, "samples"}};
+  const Picture without(scatter_png(unnamed)), with(scatter_png(named));
+  EXPECT_EQ(without.bluish().size(), 0U);
+  const auto discs = with.bluish();
+  ASSERT_GT(discs.size(), 60U);
+  for (const auto& [x, y] : discs) EXPECT_LT(y, 48) << "above the frame, at column " << x;
+  int right_of_the_disc = 0;
+  const auto before = without.ink(), after = with.ink();
+  for (const auto& pixel : after)
+    if (std::find(before.begin(), before.end(), pixel) == before.end() && pixel[0] > discs.back()[0])
+      ++right_of_the_disc;
+  EXPECT_GT(right_of_the_disc, 7 * 8) << "seven letters of at least two cells of 4 pixels";
+  EXPECT_EQ(after.size() - before.size(), static_cast<size_t>(right_of_the_disc));
+}
+
+TEST(Scatter, TheAxesHaveTheirNames) {
+  const PointSeries series[] = {{{{0, 0}, {1, 1}}, blue}};
+  const Picture unnamed(scatter_png(series, {"", ""})), named(scatter_png(series, {"x0, y0", "x1, y1"}));
+  const auto before = unnamed.ink();
+  int above = 0, below = 0;
+  for (const auto& pixel : named.ink()) {
+    if (std::find(before.begin(), before.end(), pixel) != before.end()) continue;
+    above += pixel[1] < 48 ? 1 : 0;
+    below += pixel[1] > named.side - 34 ? 1 : 0;
+  }
+  EXPECT_GT(above, 6 * 8);
+  EXPECT_GT(below, 6 * 8);
+}
+
+TEST(Glyphs, NoneIsTwiceOrLikeAnother) {
+  for (const Glyph& a : glyphs) {
+    for (const Glyph& b : glyphs) {
+      if (&a == &b) continue;
+      EXPECT_NE(a.character, b.character);
+      EXPECT_NE(a.rows, b.rows) << a.character << " and " << b.character;
+    }
+    for (const uint8_t row : a.rows) EXPECT_LT(row, 32) << a.character;
+  }
 }
 
 }  // namespace
