@@ -35,6 +35,11 @@ struct Training {
   bool operator==(const Training&) const = default;
 };
 
+struct Precision {
+  std::string compute = "f32";  // f32 | bf16: of products
+  bool operator==(const Precision&) const = default;
+};
+
 struct OptimizerGroup {
   std::string match;  // regular expression (ECMAScript) over parameter names; the first match wins
   double lr_factor = 1.0;
@@ -120,6 +125,7 @@ struct Output {
 struct Config {
   Model model;
   Training training;
+  Precision precision;
   Optimizer optimizer;
   Ema ema;
   LrScheduler lr_scheduler;

@@ -109,6 +109,10 @@ std::vector<Key> model_and_training_keys() {
       row<&Config::training, &Training::max_norm>(
           "training.max_norm", {.range = not_negative}, "the global gradient norm is clipped to this; 0 = never",
           {.other_names = {"grad_clip", "clip_grad_norm", "max_grad_norm", "clip"}}),
+      row<&Config::precision, &Precision::compute>(
+          "precision.compute", {.choices = {"f32", "bf16"}},
+          "dtype of matrix products, which always add in f32; statistics, softmax, losses and the optimizer stay f32",
+          {.other_names = {"dtype", "mixed_precision", "precision", "amp", "param_dtype", "autocast"}}),
   };
 }
 

@@ -46,6 +46,18 @@ std::string place(const OpDef& op, const std::string& scope) {
 }
 }  // namespace
 
+std::vector<Type> Graph::infer(Node& node, const Attrs& attrs) const {
+  try {
+    node.attrs = complete(*node.op, attrs);
+    const std::vector<Type> in = input_types(node);
+    return node.op->infer({node.attrs, in, {}});
+  } catch (const Error& e) {
+    ErrorInfo info = e.info();
+    if (info.kind == ErrorKind::config) info.message = fmt::format("{}: {}", place(*node.op, node.scope), info.message);
+    throw Error(info);
+  }
+}
+
 NodeId Graph::add_node(int region, const OpDef& op, std::vector<ValueId> inputs, Attrs attrs, std::string scope,
                        int64_t at) {
   const auto count = static_cast<int>(inputs.size());
@@ -57,16 +69,7 @@ NodeId Graph::add_node(int region, const OpDef& op, std::vector<ValueId> inputs,
                                                             : fmt::format("{} to {}", op.min_inputs, op.max_inputs)});
   }
   Node node{.op = &op, .inputs = std::move(inputs), .scope = std::move(scope), .region = region};
-  std::vector<Type> types;
-  try {
-    node.attrs = complete(op, attrs);
-    const std::vector<Type> in = input_types(node);
-    types = op.infer({node.attrs, in, {}});
-  } catch (const Error& e) {
-    ErrorInfo info = e.info();
-    if (info.kind == ErrorKind::config) info.message = fmt::format("{}: {}", place(op, node.scope), info.message);
-    throw Error(info);
-  }
+  std::vector<Type> types = infer(node, attrs);
   const auto id = static_cast<NodeId>(nodes_.size());
   for (size_t i = 0; i < types.size(); ++i) {
     node.outputs.push_back(static_cast<ValueId>(values_.size()));
@@ -94,6 +97,12 @@ int64_t Graph::live_nodes() const {
 
 void Graph::replace_uses(ValueId from, ValueId to) {
   for (Node& node : nodes_) std::replace(node.inputs.begin(), node.inputs.end(), from, to);
+}
+
+void Graph::retype(NodeId id) {
+  Node& changed = node(id);
+  const std::vector<Type> types = infer(changed, changed.attrs);
+  for (size_t i = 0; i < types.size(); ++i) values_[static_cast<size_t>(changed.outputs[i])].type = types[i];
 }
 
 void Graph::remove(NodeId id) { node(id).dead = true; }

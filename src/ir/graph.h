@@ -42,9 +42,10 @@ struct Region {
 };
 
 // What a persistent tensor is for; decides its file in a checkpoint and its category in the plan. A cache is in no checkpoint: the
-// program that declares it rebuilds it.
-enum class StateRole { weight, optimizer, average, cache };
+// program that declares it rebuilds it. Nor is a shadow: a weight in the dtype of the products, written whenever the weight is.
+enum class StateRole { weight, optimizer, average, cache, shadow };
 const char* name(StateRole role);  // "weight", ...: as print() writes it
+inline bool is_saved(StateRole role) { return role != StateRole::cache && role != StateRole::shadow; }
 
 // A tensor that outlives a program run: weights, optimizer moments. Its name is its name on disk.
 struct State {
@@ -52,6 +53,7 @@ struct State {
   Type type;
   StateRole role = StateRole::weight;
 };
+inline std::string shadow_name(std::string_view weight) { return std::string(weight) + ".shadow"; }
 
 class Graph {
  public:
@@ -79,6 +81,7 @@ class Graph {
   int64_t live_nodes() const;
 
   void replace_uses(ValueId from, ValueId to);  // one sweep over the nodes
+  void retype(NodeId id);                       // infers its outputs anew, after its inputs or attributes changed
   void remove(NodeId id);                       // the node must have no users left
   void reorder(int region, std::vector<NodeId> nodes) {
     regions_[static_cast<size_t>(region)].nodes = std::move(nodes);
@@ -92,6 +95,8 @@ class Graph {
   std::vector<std::vector<NodeId>> users() const;
 
  private:
+  std::vector<Type> infer(Node& node, const Attrs& attrs) const;  // completes its attributes
+
   std::string name_;
   std::deque<Value> values_;  // not a vector: Tensor::type() hands out references while nodes are added
   std::vector<Node> nodes_;

@@ -89,6 +89,7 @@ struct Traits {
   bool elementwise = false;    // out[i] depends on in[..][i] (after broadcasting) alone
   bool random = false;         // reads the counter-based generator
   bool host = false;           // runs on the CPU whatever the device
+  bool f32_out = false;        // has the attribute f32_out: of 16-bit inputs, the f32 sum as it is, not rounded
   bool in_place = false;       // output i may take the memory of input i where types agree and input i dies
   bool differentiable = true;  // false: no gradient flows through (integers, norms, decisions)
 };

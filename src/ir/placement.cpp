@@ -1,15 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ir/placement.h"
 
+#include <algorithm>
+
 namespace ringmaster::ir {
 
 StateLayout lay_out(const std::vector<State>& states) {
   StateLayout layout;
+  const auto has_shadow = [&](const State& weight) {
+    return std::ranges::any_of(states, [&](const State& s) { return s.name == shadow_name(weight.name); });
+  };
   for (const State& state : states) {
     const int64_t bytes = align_up(state.type.bytes());
     layout.offset[state.name] = layout.end;
     layout.end += bytes;
     if (state.role == StateRole::weight)
+      (has_shadow(state) ? layout.master_bytes : layout.weight_bytes) += bytes;
+    else if (state.role == StateRole::shadow)
       layout.weight_bytes += bytes;
     else if (state.role != StateRole::cache)
       layout.optimizer_bytes += bytes;  // caches count as activations
@@ -20,6 +27,7 @@ StateLayout lay_out(const std::vector<State>& states) {
 const char* name(Category category) {
   switch (category) {
     case Category::weights: return "weights";
+    case Category::master: return "master";
     case Category::optimizer: return "optimizer";
     case Category::gradients: return "gradients";
     case Category::activations: return "activations";
@@ -33,6 +41,7 @@ const char* name(Category category) {
 std::map<Category, int64_t> by_category(const Placement& placement, const StateLayout& states) {
   std::map<Category, int64_t> bytes;
   bytes[Category::weights] = states.weight_bytes;
+  bytes[Category::master] = states.master_bytes;
   bytes[Category::optimizer] = states.optimizer_bytes;
   for (const Buffer& buffer : placement.buffers)
     if (buffer.category != Category::activations) bytes[buffer.category] += buffer.bytes;

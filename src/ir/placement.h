@@ -17,13 +17,15 @@ inline int64_t align_up(int64_t bytes) { return (bytes + arena_alignment - 1) / 
 // Persistent tensors come first and at the same place in every program of a run.
 struct StateLayout {
   std::map<std::string, int64_t> offset;
-  int64_t weight_bytes = 0, optimizer_bytes = 0;
+  int64_t weight_bytes = 0;  // what the products read: shadows, and weights that have none
+  int64_t master_bytes = 0;  // weights that have a shadow
+  int64_t optimizer_bytes = 0;
   int64_t end = 0;
 };
 StateLayout lay_out(const std::vector<State>& states);  // in the given order
 
 // What a buffer is for (contract.md, plan, by_category).
-enum class Category { weights, optimizer, gradients, activations, workspace, communication, batches };
+enum class Category { weights, master, optimizer, gradients, activations, workspace, communication, batches };
 const char* name(Category category);
 
 // A stretch of the arena with one lifetime; several values may share it one after the other or as views.

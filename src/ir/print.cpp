@@ -32,6 +32,7 @@ const char* name(StateRole role) {
     case StateRole::optimizer: return "optimizer";
     case StateRole::average: return "average";
     case StateRole::cache: return "cache";
+    case StateRole::shadow: return "shadow";
   }
   return "weight";
 }

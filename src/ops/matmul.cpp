@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // matmul: c_MN = a_MK b_KN (+ bias_N), over equal leading dims, or with one b_KN for all of them (a layer's weight).
 //   in  a [..,M,K], or [..,K,M] with transpose_a; b [..,K,N] or [K,N], or [..,N,K] with transpose_b; bias [N], optional
-//   out c [..,M,N]. f32, bf16 or f16, one for all.
+//   out c [..,M,N]. f32, bf16 or f16, one for all; with f32_out c is f32.
 //   grad: da = dc b^T, db = a^T dc (a shared b: one GEMM over all rows), dbias = sum of dc over all rows
 //   row_stable: a row of c has the same bits however many rows there are; for programs that see a token at a time. Not for
 //   transpose_a.
@@ -24,7 +24,8 @@ using ir::Type;
 
 const ir::AttrSpec attrs[] = {{"transpose_a", false},
                               {"transpose_b", false},
-                              {"row_stable", false, false, "a row's bits do not depend on the number of rows"}};
+                              {"row_stable", false, false, "a row's bits do not depend on the number of rows"},
+                              {"f32_out", false, false, "c is f32: the sums as they are"}};
 
 // The problem behind a node: `batch` products, or one over all rows where b is shared.
 backend::MatmulSpec problem(const OpView& v) {
@@ -33,6 +34,7 @@ backend::MatmulSpec problem(const OpView& v) {
                            .transpose_b = v.attrs.flag("transpose_b"),
                            .dtype = v.in[0].dtype,
                            .bias = v.in.size() == 3};
+  if (v.attrs.flag("f32_out")) spec.out = DType::f32;
   spec.m = a.dim(spec.transpose_a ? -1 : -2);
   spec.k = a.dim(spec.transpose_a ? -2 : -1);
   spec.n = b.dim(spec.transpose_b ? -2 : -1);
@@ -68,11 +70,13 @@ std::vector<Type> infer(const OpView& v) {
   if (v.in.size() == 3 && !(v.in[2] == Type{a.dtype, {b_n}})) {
     refuse(v, "bias is " + str(v.in[2]) + ", expected " + str(Type{a.dtype, {b_n}}));
   }
-  return {{a.dtype, c}};
+  if (v.attrs.flag("row_stable") && v.attrs.flag("f32_out")) refuse(v, "row_stable and f32_out exclude each other");
+  return {{v.attrs.flag("f32_out") ? DType::f32 : a.dtype, c}};
 }
 
 std::vector<Tensor> grad(const ir::GradView& v) {
   Tensor a = v.in[0], b = v.in[1], dc = v.d_out[0];
+  if (dc.dtype() != a.dtype()) dc = cast(dc, a.dtype());
   const bool ta = v.attrs.flag("transpose_a"), tb = v.attrs.flag("transpose_b");
   std::vector<Tensor> d(v.in.size());
   if (v.needed[0]) {
@@ -115,11 +119,14 @@ void reference(const OpView& v, std::span<const ir::RefTensor> in, std::span<ir:
 
 // A sum of no products: zeros, or the bias in every row.
 std::unique_ptr<ir::Kernel> empty_sum(const OpView& v) {
-  const int64_t bytes = v.out[0].bytes(), row = v.in.size() == 3 ? v.in[2].bytes() : 0;
-  return ir::make_kernel([=](const ir::KernelArgs& a) {
-    if (row == 0) std::memset(a.out[0], 0, static_cast<size_t>(bytes));
-    for (int64_t at = 0; row != 0 && at < bytes; at += row)
-      std::memcpy(a.output<char>(0) + at, a.in[2], static_cast<size_t>(row));
+  const int64_t n = v.out[0].shape.elements(), row = v.in.size() == 3 ? v.in[2].shape.elements() : 0;
+  return with_float(v.in[0].dtype, [&]<typename T>(T) {
+    return with_float(v.out[0].dtype, [&]<typename C>(C) {
+      return ir::make_kernel([=](const ir::KernelArgs& a) {
+        C* c = a.output<C>(0);
+        for (int64_t i = 0; i < n; ++i) c[i] = store<C>(row == 0 ? 0.0F : load(a.input<T>(2)[i % row]));
+      });
+    });
   });
 }
 
@@ -198,23 +205,30 @@ std::vector<ir::Sample> samples() {
     shipped({token, f32({c, 4 * c}), f32({4 * c})}, stable);
     shipped({token, f32({vocabulary, c})}, stable_tb);
   }
-  return with_16_bit(std::move(list));
+  list = with_16_bit(std::move(list));
+  for (size_t i = 0, n = list.size(); i < n; ++i) {  // 16 bits in, f32 out
+    if (list[i].in[0].dtype == DType::f32 || list[i].attrs.find("row_stable") != nullptr) continue;
+    list.push_back(list[i]);
+    list.back().attrs.set("f32_out", true);
+  }
+  return list;
 }
 
 }  // namespace
 
-const OpDef matmul_op{.name = "matmul",
-                      .doc = "a [..,M,K] b [..,K,N] or [K,N] (+ bias [N]) -> [..,M,N]",
-                      .attrs = attrs,
-                      .min_inputs = 2,
-                      .max_inputs = 3,
-                      .infer = infer,
-                      .grad = grad,
-                      .reference = reference,
-                      .cpu = cpu,
-                      .gemm_flops = gemm_flops,
-                      .samples = samples,
-                      .traits = {.cast = ir::CastClass::low_precision, .cost = ir::CostClass::compute}};
+const OpDef matmul_op{
+    .name = "matmul",
+    .doc = "a [..,M,K] b [..,K,N] or [K,N] (+ bias [N]) -> [..,M,N]",
+    .attrs = attrs,
+    .min_inputs = 2,
+    .max_inputs = 3,
+    .infer = infer,
+    .grad = grad,
+    .reference = reference,
+    .cpu = cpu,
+    .gemm_flops = gemm_flops,
+    .samples = samples,
+    .traits = {.cast = ir::CastClass::low_precision, .cost = ir::CostClass::compute, .f32_out = true}};
 
 Tensor matmul(Tensor a, Tensor b, MatmulOptions options) {
   return a.builder().emit1(matmul_op, {a, b},

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // sum: adds x over one run of adjacent dims.     dx = dy broadcast back
-//   in  x: f32, bf16 or f16, seen as [K, R, J]: R the dims that go, K and J those before and after     out y [K, J] like x
-//   attrs dims (ascending, adjacent), keep_dims. The C++ callers take any dims and chain runs.
+//   in  x: f32, bf16 or f16, seen as [K, R, J]: R the dims that go, K and J those before and after     out y [K, J] like x, or f32
+//   attrs dims (ascending, adjacent), keep_dims, f32_out. The C++ callers take any dims and chain runs.
 //   numerics: f32 throughout, rounded once. R is cut into blocks, a pure function of the shape; a block is summed in 16 lanes
 //   (J = 1) or row by row (J > 1), and the partials are added in block order. Threads only share out (k, block, columns).
 #include "ops/defs.h"
@@ -15,7 +15,8 @@
 namespace ringmaster::ops {
 namespace {
 
-const ir::AttrSpec attrs[] = {{"dims", ir::Ints{}, true}, {"keep_dims", false}};
+const ir::AttrSpec attrs[] = {
+    {"dims", ir::Ints{}, true}, {"keep_dims", false}, {"f32_out", false, false, "y is f32: the sums as they are"}};
 
 std::vector<ir::Type> infer(const ir::OpView& v) {
   const ir::Type& x = v.in[0];
@@ -36,13 +37,14 @@ std::vector<ir::Type> infer(const ir::OpView& v) {
       out.push_back(1);
     }
   }
-  return {{x.dtype, out}};
+  return {{v.attrs.flag("f32_out") ? DType::f32 : x.dtype, out}};
 }
 
 std::vector<Tensor> grad(const ir::GradView& v) {
   Shape kept = v.in[0].shape();
   for (const int64_t d : v.attrs.ints("dims")) kept.set(static_cast<int>(d), 1);
-  return {broadcast_to(reshape(v.d_out[0], kept), v.in[0].shape())};
+  const Tensor dx = broadcast_to(reshape(v.d_out[0], kept), v.in[0].shape());
+  return {dx.dtype() == v.in[0].dtype() ? dx : cast(dx, v.in[0].dtype())};
 }
 
 void reference(const ir::OpView& v, std::span<const ir::RefTensor> in, std::span<ir::RefTensor> out,
@@ -73,25 +75,25 @@ Plan plan_of(const ir::OpView& v) {
 }
 
 // J = 1: rows that lie together
-template <typename T> void sum_rows(const Plan& p, const T* x, T* y, float* partials, int threads) {
+template <typename T, typename Y> void sum_rows(const Plan& p, const T* x, Y* y, float* partials, int threads) {
 #pragma omp parallel for num_threads(threads_for(p.elements(), threads)) schedule(static)
   for (int64_t task = 0; task < p.outer * p.blocks; ++task) {
     const int64_t k = task / p.blocks, begin = task % p.blocks * p.block;
     const T* from = x + k * p.reduced + begin;
     const float sum = sum_lanes(std::min(p.block, p.reduced - begin), [&](int64_t i) { return load(from[i]); });
     if (p.blocks == 1) {
-      y[k] = store<T>(sum);
+      y[k] = store<Y>(sum);
     } else {
       partials[task] = sum;
     }
   }
   if (p.blocks == 1) return;
   for (int64_t k = 0; k < p.outer; ++k)
-    y[k] = store<T>(sum_lanes(p.blocks, [&](int64_t i) { return partials[k * p.blocks + i]; }));
+    y[k] = store<Y>(sum_lanes(p.blocks, [&](int64_t i) { return partials[k * p.blocks + i]; }));
 }
 
 // J > 1: columns; a task is a block of rows by a tile of columns
-template <typename T> void sum_columns(const Plan& p, const T* x, T* y, float* partials, int threads) {
+template <typename T, typename Y> void sum_columns(const Plan& p, const T* x, Y* y, float* partials, int threads) {
   constexpr int64_t tile = 512;
   const int64_t tiles = (p.inner + tile - 1) / tile, active = threads_for(p.elements(), threads);
 #pragma omp parallel for num_threads(static_cast <int>(active)) schedule(static)
@@ -105,7 +107,7 @@ template <typename T> void sum_columns(const Plan& p, const T* x, T* y, float* p
     }
     for (int64_t j = 0; j < width; ++j) {
       if (p.blocks == 1) {
-        y[kb * p.inner + column + j] = store<T>(acc[j]);
+        y[kb * p.inner + column + j] = store<Y>(acc[j]);
       } else {
         partials[kb * p.inner + column + j] = acc[j];
       }
@@ -118,19 +120,21 @@ template <typename T> void sum_columns(const Plan& p, const T* x, T* y, float* p
     float acc[tile] = {};
     for (int64_t b = 0; b < p.blocks; ++b)
       for (int64_t j = 0; j < width; ++j) acc[j] += partials[(k * p.blocks + b) * p.inner + column + j];
-    for (int64_t j = 0; j < width; ++j) y[k * p.inner + column + j] = store<T>(acc[j]);
+    for (int64_t j = 0; j < width; ++j) y[k * p.inner + column + j] = store<Y>(acc[j]);
   }
 }
 
 std::unique_ptr<ir::Kernel> cpu(const ir::OpView& v, int threads) {
   const Plan plan = plan_of(v);
   return with_float(v.in[0].dtype, [&]<typename T>(T) {
-    return ir::make_kernel(
-        [=](const ir::KernelArgs& args) {
-          const auto sum_plan = plan.inner == 1 ? sum_rows<T> : sum_columns<T>;
-          sum_plan(plan, args.input<T>(0), args.output<T>(0), static_cast<float*>(args.scratch), threads);
-        },
-        plan.scratch_bytes());
+    return with_float(v.out[0].dtype, [&]<typename Y>(Y) {
+      return ir::make_kernel(
+          [=](const ir::KernelArgs& args) {
+            const auto sum_plan = plan.inner == 1 ? sum_rows<T, Y> : sum_columns<T, Y>;
+            sum_plan(plan, args.input<T>(0), args.output<Y>(0), static_cast<float*>(args.scratch), threads);
+          },
+          plan.scratch_bytes());
+    });
   });
 }
 
@@ -142,6 +146,11 @@ std::vector<ir::Sample> samples() {
       with_16_bit({over({1}, {0}), over({17}, {0}), over({3, 5, 7}, {0, 1, 2}), over({3, 5, 7}, {0}),
                    over({3, 5, 7}, {1}, true), over({3, 5, 7}, {2}), over({3, 5, 7}, {1, 2}, true), over({17, 33}, {1}),
                    over({17, 33}, {0}), over({0, 3}, {0}), over({3, 0}, {0})});
+  for (size_t i = 0, n = list.size(); i < n; ++i) {  // 16 bits in, f32 out
+    if (list[i].in[0].dtype == DType::f32) continue;
+    list.push_back(list[i]);
+    list.back().attrs.set("f32_out", true);
+  }
   for (const ir::Sample& s : {over({2, 9001}, {1}), over({200, 33}, {0}), over({2, 150, 3}, {1})}) list.push_back(s);
   for (const ir::Sample& s : {over({4, 256, 768}, {0, 1}), over({4, 256, 3072}, {0, 1}), over({4, 256, 768}, {0}),
                               over({4, 256}, {0, 1}), over({4, 256, 768}, {2}, true), over({3, 64, 128}, {0, 1})}) {
@@ -163,7 +172,7 @@ const OpDef sum_op{.name = "sum",
                    .reference = reference,
                    .cpu = cpu,
                    .samples = samples,
-                   .traits = {.cast = ir::CastClass::f32}};
+                   .traits = {.cast = ir::CastClass::f32, .f32_out = true}};
 
 Tensor sum(Tensor x) {
   std::vector<int64_t> dims;

@@ -14,14 +14,20 @@ namespace ringmaster::passes {
 
 struct Settings {
   int ranks = 1;
+  DType compute = DType::f32;              // of products
+  std::span<const std::string> shadows{};  // weights that have a shadow in it
 };
 
 using PassFunction = std::string (*)(ir::Graph&, const Settings&);
 
 std::string autodiff(ir::Graph& graph, const Settings& settings);
+std::string autocast(ir::Graph& graph, const Settings& settings);
 std::string canonicalise(ir::Graph& graph, const Settings& settings);
 std::string shard(ir::Graph& graph, const Settings& settings);
 std::string schedule(ir::Graph& graph, const Settings& settings);
+
+// The weights that products read, in the order of the trace: with 16 bits each has a shadow.
+std::vector<std::string> weights_of_products(const ir::Graph& graph);
 
 struct Pass {
   const char* name;

@@ -11,6 +11,7 @@ namespace {
 
 constexpr Pass list[] = {
     {"autodiff", autodiff, true},    // first: every later pass sees backward as plain nodes
+    {"autocast", autocast, true},    // dtypes before anything is merged or fused: it sets the rounding points
     {"canonicalise", canonicalise},  // one spelling for one thing, and nothing that nobody reads
     {"shard", shard, true},          // sums over ranks become visible nodes
     {"schedule", schedule},          // gradients leave a grain as soon as they exist; place follows (place.cpp)

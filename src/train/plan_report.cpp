@@ -15,9 +15,9 @@ namespace ringmaster::train {
 namespace {
 
 using Category = ir::Category;
-constexpr Category categories[] = {Category::weights,     Category::gradients, Category::optimizer,
-                                   Category::activations, Category::workspace, Category::communication,
-                                   Category::batches};
+constexpr Category categories[] = {Category::weights,       Category::master,      Category::gradients,
+                                   Category::optimizer,     Category::activations, Category::workspace,
+                                   Category::communication, Category::batches};
 
 // The program that needs most: its peak is the rank's.
 const Compiled& highest(const Programs& programs) {
@@ -98,7 +98,8 @@ std::string bar(double share, bool unicode) {
 
 const char* what_it_is(Category category) {
   switch (category) {
-    case Category::weights: return "f32";
+    case Category::weights: return "as the products read them";
+    case Category::master: return "f32, of weights that the products read in 16 bits";
     case Category::gradients: return "f32, summed over grains";
     case Category::optimizer: return "f32: what the update rules and averages keep";
     case Category::activations: return "of one grain, with what lifetimes leave unused";
@@ -144,7 +145,7 @@ nlohmann::json to_json(const PlanReport& r) {
   using nlohmann::json;
   json ranks = json::array(), tensors = json::array();
   for (const RankPlan& p : r.per_rank) {
-    json by_category{{"master", 0}, {"gathers", 0}};
+    json by_category{{"gathers", 0}};
     for (const Category category : categories)
       by_category[ir::name(category)] = p.by_category.contains(category) ? p.by_category.at(category) : 0;
     ranks.push_back({{"rank", p.rank},

@@ -37,8 +37,7 @@ DiskPlace disk_place(const ir::State& state) {
       const size_t suffix = nn::average_name("").size();
       return {checkpoint::Kind::ema, state.name.substr(0, state.name.size() - suffix)};
     }
-    case ir::StateRole::optimizer:
-    case ir::StateRole::cache: break;
+    default: break;
   }
   return {checkpoint::Kind::optimizer, state.name};
 }
@@ -114,7 +113,7 @@ config::Resolved saved_config(const checkpoint::Loaded& loaded, const std::vecto
 checkpoint::Content content(const Session& session, const config::Config& config, const RunState& state) {
   checkpoint::Content content{.step = state.step};
   for (const ir::State& tensor : session.programs().states) {
-    if (tensor.role == ir::StateRole::cache) continue;
+    if (!ir::is_saved(tensor.role)) continue;
     const DiskPlace place = disk_place(tensor);
     auto& list = place.kind == checkpoint::Kind::model ? content.model
                  : place.kind == checkpoint::Kind::ema ? content.ema
@@ -131,7 +130,7 @@ checkpoint::Content content(const Session& session, const config::Config& config
 void restore(const Session& session, const checkpoint::Loaded& loaded, WeightChoice weights) {
   const bool imported = run_state(loaded).imported();
   for (const ir::State& tensor : session.programs().states) {
-    if (tensor.role == ir::StateRole::cache) continue;
+    if (!ir::is_saved(tensor.role)) continue;
     if (imported && tensor.role == ir::StateRole::optimizer) {
       std::memset(session.state(tensor.name), 0, static_cast<size_t>(tensor.type.bytes()));
       continue;
@@ -148,6 +147,7 @@ void restore(const Session& session, const checkpoint::Loaded& loaded, WeightCho
     }
     std::memcpy(session.state(tensor.name), found->data, static_cast<size_t>(found->bytes()));
   }
+  session.cast_weights();
 }
 
 void check_same_run(const config::Resolved& now, const config::Config& then, config::Effect widest, const Path& from) {

@@ -22,9 +22,13 @@ namespace {
 // Samplers are not dealt: each rank runs whole sequences.
 bool is_dealt(const ir::Graph& graph) { return graph.name() != "sampler" && graph.name() != "decoder"; }
 
+// Samplers speak in f32: their rows must have the same bits for any number of rows.
 Compiled compile_program(ir::Graph graph, const Programs& programs, const ProgramOptions& options) {
   const bool dealt = is_dealt(graph);
-  passes::run(graph, {.ranks = dealt ? options.ranks : 1},
+  passes::run(graph,
+              {.ranks = dealt ? options.ranks : 1,
+               .compute = dealt ? programs.compute : DType::f32,
+               .shadows = programs.shadows},
               {.dump_folder = options.dump_graph, .disabled = options.disabled_passes, .log = options.log});
   exec::Prepared prepared = exec::prepare(graph, {.threads = options.threads,
                                                   .rank = options.rank,
@@ -127,6 +131,23 @@ void check_recipe(const config::Resolved& resolved) {
   }
 }
 
+namespace {
+
+// With 16-bit products the weights that they read have a copy in that dtype.
+void add_shadows(Programs& programs, const std::vector<ir::Graph>& graphs, const config::Config& config) {
+  programs.compute = *dtype_from_name(config.precision.compute);
+  if (programs.compute == DType::f32) return;
+  for (const ir::Graph& graph : graphs)
+    for (const std::string& weight : passes::weights_of_products(graph))
+      if (std::ranges::find(programs.shadows, weight) == programs.shadows.end()) programs.shadows.push_back(weight);
+  for (const std::string& weight : programs.shadows)
+    programs.states.push_back({ir::shadow_name(weight),
+                               {programs.compute, graphs.front().find_state(weight)->type.shape},
+                               ir::StateRole::shadow});
+}
+
+}  // namespace
+
 Programs compile(const config::Config& config, const ProgramOptions& options) {
   passes::check_disabled(options.disabled_passes);
   Programs programs;
@@ -134,6 +155,15 @@ Programs compile(const config::Config& config, const ProgramOptions& options) {
   if (options.train || options.validation) check_inputs(config, *programs.recipe);
   for (ir::State& state : models::all_states(*programs.recipe, config))
     if (options.train || state.role == ir::StateRole::weight) programs.states.push_back(std::move(state));
+  std::vector<ir::Graph> graphs;
+  if (options.train)
+    for (const models::Phase& phase : programs.recipe->phases)
+      graphs.push_back(models::trace_phase(*programs.recipe, phase, config));
+  if (options.validation) {
+    for (const models::Evaluator& evaluator : programs.recipe->evaluators)
+      graphs.push_back(models::trace_evaluator(*programs.recipe, evaluator, config));
+  }
+  add_shadows(programs, graphs, config);
   std::optional<ir::Graph> decoder;
   if (options.decoder && programs.recipe->sampler.decoder.logits) {
     decoder = models::trace_decoder(*programs.recipe, config);
@@ -146,13 +176,7 @@ Programs compile(const config::Config& config, const ProgramOptions& options) {
   const auto add = [&](ir::Graph graph) {
     programs.compiled.push_back(compile_program(std::move(graph), programs, options));
   };
-  if (options.train)
-    for (const models::Phase& phase : programs.recipe->phases)
-      add(models::trace_phase(*programs.recipe, phase, config));
-  if (options.validation) {
-    for (const models::Evaluator& evaluator : programs.recipe->evaluators)
-      add(models::trace_evaluator(*programs.recipe, evaluator, config));
-  }
+  for (ir::Graph& graph : graphs) add(std::move(graph));
   if (options.sampler) add(models::trace_sampler(*programs.recipe, config));
   if (decoder) add(std::move(*decoder));
   return programs;
@@ -235,6 +259,16 @@ void Session::initialise(uint64_t seed) {
       std::memcpy(arena_->data() + average->second, state(p.name),
                   static_cast<size_t>(p.shape.elements()) * sizeof(float));
     }
+  }
+  cast_weights();
+}
+
+void Session::cast_weights() const {
+  for (const ir::State& s : programs_.states) {
+    if (s.role != ir::StateRole::weight || !programs_.layout.offset.contains(ir::shadow_name(s.name))) continue;
+    const auto* from = static_cast<const float*>(state(s.name));
+    auto* to = static_cast<bf16*>(state(ir::shadow_name(s.name)));
+    std::transform(from, from + s.type.shape.elements(), to, to_bf16);
   }
 }
 

@@ -34,6 +34,8 @@ struct Compiled {
 };
 
 struct Programs {
+  DType compute = DType::f32;        // of products: precision.compute
+  std::vector<std::string> shadows;  // weights that have a shadow in it
   std::unique_ptr<models::Recipe> recipe;
   std::vector<ir::State> states;  // of the run, in arena order: weights, what optimizers keep, caches
   ir::StateLayout layout;
@@ -75,6 +77,7 @@ class Session {
   int threads() const { return threads_; }
 
   void* state(const std::string& name) const;  // in the arena, dense row-major
+  void cast_weights() const;                   // into their shadows, after weights were written from outside
   void initialise(uint64_t seed);              // weights by their initialisers, averages like them, everything else 0
 
   int64_t planned_peak_bytes() const;  // of the programs that have run
