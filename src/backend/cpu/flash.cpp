@@ -103,12 +103,17 @@ class Flash::Impl {
     });
   }
 
-  void run_backward(const FlashInputs& in, const void* y, const float* lse, const void* dy, const Gradients& out,
-                    void* scratch) const {
+  void run_backward(const FlashInputs& in, const Saved& saved, const Gradients& out, void* scratch) const {
     for_each_task([&](int64_t task, int slot) {
-      const flash::Head h = head(in, task, const_cast<void*>(y), const_cast<float*>(lse));
-      const flash::HeadGrad g{at(dy, task, spec_.y), at(out.dq, task, spec_.q), at(out.dk, task, spec_.k),
-                              at(out.dv, task, spec_.v)};
+      const flash::Head h = head(in, task, const_cast<void*>(saved.y), const_cast<float*>(saved.lse));
+      const int64_t d_lse_at = task * spec_.q_len * size_of(saved.d_lse_dtype);
+      const flash::HeadGrad g{
+          .dy = at(saved.dy, task, spec_.y),
+          .d_lse = saved.d_lse == nullptr ? nullptr : static_cast<const char*>(saved.d_lse) + d_lse_at,
+          .d_lse_dtype = saved.d_lse_dtype,
+          .dq = at(out.dq, task, spec_.q),
+          .dk = at(out.dk, task, spec_.k),
+          .dv = at(out.dv, task, spec_.v)};
       loops_.backward(layout_, h, g, slice(scratch, slot));
     });
   }
@@ -146,9 +151,8 @@ int64_t Flash::scratch_bytes() const { return impl_->scratch_bytes(); }
 void Flash::run_forward(const FlashInputs& in, void* y, float* lse, void* scratch) const {
   impl_->run_forward(in, y, lse, scratch);
 }
-void Flash::run_backward(const FlashInputs& in, const void* y, const float* lse, const void* dy, const Gradients& out,
-                         void* scratch) const {
-  impl_->run_backward(in, y, lse, dy, out, scratch);
+void Flash::run_backward(const FlashInputs& in, const Saved& saved, const Gradients& out, void* scratch) const {
+  impl_->run_backward(in, saved, out, scratch);
 }
 
 }  // namespace ringmaster::backend

@@ -47,8 +47,14 @@ class Flash {
   struct Gradients {
     void *dq, *dk, *dv;
   };
-  void run_backward(const FlashInputs& in, const void* y, const float* lse, const void* dy, const Gradients& out,
-                    void* scratch) const;
+  struct Saved {
+    const void* y;
+    const float* lse;
+    const void* dy;
+    const void* d_lse = nullptr;  // like lse, or null: the loss does not depend on lse
+    DType d_lse_dtype = DType::f32;
+  };
+  void run_backward(const FlashInputs& in, const Saved& saved, const Gradients& out, void* scratch) const;
 
  private:
   class Impl;

@@ -13,11 +13,13 @@ struct Block {
   int64_t first, strips;  // strips of queries
 };
 
+template <typename A> int64_t p_stride(const Layout& l) { return l.q_tile / A::pair; }
+
 // p and ds of `n` keys for one strip: rows [key][q_tile] for both, pairs for ds.
 template <typename A>
 void slopes(const Layout& l, const BackwardScratch& s, const Block& b, int64_t index, const Sight<A>& sight,
             int64_t n) {
-  const int64_t units = l.units(), strip_at = b.first + index, stride = l.p_stride();
+  const int64_t units = l.units(), strip_at = b.first + index, stride = p_stride<A>(l);
   const uint32_t *q = s.q + strip_at * units * strip, *dy = s.dy + strip_at * units * strip;
   const typename A::V scale = A::set(l.scale), to_log2 = A::set(log2_e);
   for (int64_t i = 0; i < n; i += A::mr) {
@@ -42,7 +44,7 @@ void slopes(const Layout& l, const BackwardScratch& s, const Block& b, int64_t i
 #pragma GCC unroll 2
       for (int j = 0; j < A::nr; ++j) {
         const typename A::V dot = A::load(s.dot + strip_at * strip + 16 * (c + j));
-        const int64_t at = i * stride + (index * strip + 16 * (c + j)) / l.pair;
+        const int64_t at = i * stride + (index * strip + 16 * (c + j)) / A::pair;
 #pragma GCC unroll 8
         for (int r = 0; r < A::mr; r += 2) {
           const typename A::V x = p[r][j] * (dp[r][j] - dot), y = p[r + 1][j] * (dp[r + 1][j] - dot);
@@ -59,7 +61,7 @@ void slopes(const Layout& l, const BackwardScratch& s, const Block& b, int64_t i
 template <typename A> void add_dq(const Layout& l, const BackwardScratch& s, const Block& b, int64_t index, int64_t n) {
   float* dq = s.dq + (b.first + index) * l.rows() * strip;
   const uint32_t* ds = A::pair == 2 ? s.ds_pairs : s.ds + index * strip;
-  const int64_t stride = A::pair == 2 ? strip : l.p_stride();
+  const int64_t stride = A::pair == 2 ? strip : p_stride<A>(l);
   for (int64_t d = 0; d < l.rows(); d += A::mr)
 #pragma GCC unroll 2
     for (int c = 0; c < 2; c += A::nr) {
@@ -77,13 +79,13 @@ template <typename A> void add_rows(const Layout& l, int64_t units, const uint32
   for (; d + 16 * A::nr <= lanes; d += 16 * A::nr) {
     Tile<A> sum;
     load_tile<A, A::nr>(to + d, lanes, sum);
-    product<A, A::nr>(units, a, l.p_stride(), 1, b + d, lanes, sum);
+    product<A, A::nr>(units, a, p_stride<A>(l), 1, b + d, lanes, sum);
     store_tile<A, A::nr>(to + d, lanes, sum);
   }
   for (; d < lanes; d += 16) {
     typename A::V sum[A::mr][1];
     load_tile<A, 1>(to + d, lanes, sum);
-    product<A, 1>(units, a, l.p_stride(), 1, b + d, lanes, sum);
+    product<A, 1>(units, a, p_stride<A>(l), 1, b + d, lanes, sum);
     store_tile<A, 1>(to + d, lanes, sum);
   }
 }
@@ -102,8 +104,8 @@ template <typename A> void backward_block(const Layout& l, const Head& h, const 
     int64_t i = begin;  // queries before the first key of a group have no p here
     const int64_t key = b.k0 + k / group * group;
     while (l.causal && i < b.strips && (b.first + i + 1) * strip <= key) ++i;
-    const int64_t units = (b.strips - i) * strip / l.pair, at = k * l.p_stride() + i * strip / l.pair;
-    const int64_t row = (b.first + i) * strip / l.pair * l.lanes();
+    const int64_t units = (b.strips - i) * strip / A::pair, at = k * p_stride<A>(l) + i * strip / A::pair;
+    const int64_t row = (b.first + i) * strip / A::pair * l.lanes();
     add_rows<A>(l, units, s.p + at, s.dy_pairs + row, s.dv + k * l.lanes());
     add_rows<A>(l, units, s.ds + at, s.q_pairs + row, s.dk + k * l.lanes());
   }

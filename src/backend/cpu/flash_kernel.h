@@ -41,7 +41,8 @@ struct Head {
   float* lse;
 };
 struct HeadGrad {
-  const void* dy;
+  const void *dy, *d_lse;  // d_lse may be null
+  DType d_lse_dtype;
   void *dq, *dk, *dv;
 };
 
@@ -73,7 +74,7 @@ struct ForwardScratch {
 struct BackwardScratch {
   BackwardScratch(const Layout& l, char* base);
   Pieces pieces;
-  float *lse, *dot, *dq;                  // [query]; [query] rowsum(dy y); [strip][dim][32]
+  float *lse, *dot, *dq;                  // [query]; [query] rowsum(dy y) - d_lse; [strip][dim][32]
   uint32_t *q, *dy, *q_pairs, *dy_pairs;  // of all queries: [strip][units][32]; pairs
   uint32_t *k, *v, *k_pairs;              // of one block of keys
   float *dk, *dv;                         // [key][lanes of dim]

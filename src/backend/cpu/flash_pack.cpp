@@ -19,6 +19,9 @@ template <typename F> void with_storage(DType dtype, const F& f) {
   }
 }
 
+float widened(float x) { return x; }
+template <typename T> float widened(T x) { return to_float(x); }
+
 const char* row_of(const Source& from, int64_t row) {
   return static_cast<const char*>(from.data) + row * from.stride * size_of(from.dtype);
 }
@@ -177,6 +180,8 @@ void pack_queries(const Layout& l, const Head& h, const HeadGrad& g, const Backw
     // a query without keys, or none at all: exp(score - infinity) is 0
     s.lse[i] = real && h.lse[i] != -infinity ? h.lse[i] : infinity;
     s.dot[i] = real ? dot_product(row_of(dy, i), row_of(y, i), l.dtype, l.dim) : 0.0F;
+    if (real && g.d_lse != nullptr)
+      with_storage(g.d_lse_dtype, [&]<typename T>(T) { s.dot[i] -= widened(static_cast<const T*>(g.d_lse)[i]); });
   }
   for (int64_t i = 0; i < l.strips() * l.rows() * strip; ++i) s.dq[i] = 0.0F;
 }
