@@ -51,7 +51,7 @@ struct GradView {
 // How the conformance suite draws an input of a sample.
 struct Fill {
   enum Kind { normal, uniform, positive, ids, distinct } kind = normal;
-  double low = -1.0, high = 1.0;  // uniform: [low, high); ids: integers in [0, high); distinct: no two closer than 1e-2
+  double low = -1.0, high = 1.0;  // uniform: [low, high); ids: integers in [max(low, 0), high); distinct: 1e-2 apart
 };
 
 // One case of the conformance suite.

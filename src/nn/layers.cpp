@@ -56,8 +56,10 @@ Tensor Embedding::operator()(Tensor ids) const {
   return ops::embedding(table(ids.builder()), ids);
 }
 
+bool Dropout::acts(const ir::Builder& builder) const { return p_ != 0.0 && builder.training(); }
+
 Tensor Dropout::operator()(Tensor x) const {
-  if (p_ == 0.0 || !x.builder().training()) return x;
+  if (!acts(x.builder())) return x;
   const ScopeGuard scope(x.builder(), path_);
   return ops::dropout(x, p_);
 }
@@ -83,7 +85,13 @@ Tensor SelfAttention::operator()(Tensor x_BTC, const Cache* cache) const {
   const ScopeGuard scope(x_BTC.builder(), path_);
   const int64_t B = x_BTC.dim(0), T = x_BTC.dim(1), H = options_.heads, D = options_.width / H;
   CHECK(cache == nullptr || (options_.causal && T == 1), "{} has a cache for {} tokens", path_, T);
-  const Tensor qkv_3BHTD = ops::transpose(ops::reshape(qkv_(x_BTC), {B, T, 3, H, D}), {2, 0, 3, 1, 4});
+  const Tensor qkv_BT3HD = ops::reshape(qkv_(x_BTC), {B, T, 3, H, D});
+  // what sees a token at a time must give the bits of what sees them all, and dropout acts on the weights: both want them
+  if (cache == nullptr && !x_BTC.builder().row_stable() && !dropout_.acts(x_BTC.builder())) {
+    const Tensor y_BTHD = ops::self_attention(qkv_BT3HD, {.causal = options_.causal});
+    return projection_(ops::reshape(y_BTHD, {B, T, options_.width}));
+  }
+  const Tensor qkv_3BHTD = ops::transpose(qkv_BT3HD, {2, 0, 3, 1, 4});
   const std::vector<Tensor> parts = ops::split(qkv_3BHTD, 0, {1, 1, 1});
   const auto head = [&](int i) { return ops::reshape(parts[static_cast<size_t>(i)], {B, H, T, D}); };
   const Tensor keys = cache == nullptr ? head(1) : cache->append(path_ + ".keys", head(1));

@@ -17,6 +17,8 @@ constexpr std::array builtin{
     &adam_op,
     &add_op,
     &all_reduce_op,
+    &attention_op,
+    &attention_grad_op,
     &average_op,
     &broadcast_to_op,
     &cast_op,

@@ -85,10 +85,17 @@ Tensor linear(Tensor x, Tensor weight, Tensor bias = {});                  // [.
 Tensor layer_norm(Tensor x, Tensor gain, Tensor bias, double eps = 1e-5);  // over the last dim
 Tensor softmax(Tensor x, bool causal = false);  // over the last dim; causal: j <= i of [..,T,T]
 Tensor softmax_at(Tensor x,
-                  Tensor position);          // row `position` of a causal softmax: over j <= position of [..,C], i32[]
-Tensor embedding(Tensor table, Tensor ids);  // [V,C], i32[..] -> [..,C]
-Tensor one_hot(Tensor ids, int64_t classes, DType dtype = DType::f32);  // i32[..] -> [..,V]
-Tensor cross_entropy(Tensor logits, Tensor targets);                    // [..,V], i32[..] -> f32[..], nats
+                  Tensor position);  // row `position` of a causal softmax: over j <= position of [..,C], i32[]
+struct AttentionOptions {
+  bool causal = false;
+  double scale = 0.0;  // 0: 1/sqrt(D)
+  Tensor lengths;      // i32[B]: keys that are no padding
+};
+Tensor attention(Tensor q, Tensor k, Tensor v, const AttentionOptions& options = {});  // [B,T,H,D] -> [B,Tq,H,D]
+Tensor self_attention(Tensor qkv, const AttentionOptions& options = {});               // [B,T,3,H,D] -> [B,T,H,D]
+Tensor embedding(Tensor table, Tensor ids);                                            // [V,C], i32[..] -> [..,C]
+Tensor one_hot(Tensor ids, int64_t classes, DType dtype = DType::f32);                 // i32[..] -> [..,V]
+Tensor cross_entropy(Tensor logits, Tensor targets);  // [..,V], i32[..] -> f32[..], nats
 
 // ---- optimizers (all states f32; updates are skipped where commit is 0)
 Tensor global_norm(std::span<const Tensor> gradients);  // -> f32[]; block by block, in f64

@@ -78,12 +78,18 @@ class Autocast {
     for (size_t i = 0; i < inputs.size(); ++i) {
       const DType dtype = graph_.type(inputs[i]).dtype;
       ValueId v = inputs[i];
-      if (cast == CastClass::low_precision && dtype == DType::f32) v = narrowed(v);
+      if (cast == CastClass::low_precision && dtype == DType::f32 && !stays_wide(v)) v = narrowed(v);
       if (cast == CastClass::f32 && is_narrow(dtype) && !sums) v = widened(v);
       graph_.node(id).inputs[i] = v;
     }
     graph_.retype(id);
     narrow_nodes_ += cast == CastClass::low_precision ? 1 : 0;
+  }
+
+  // What an op of 16 bits gives in f32, as attention its log-sums, its gradient takes so. The op stands before, converted.
+  bool stays_wide(ValueId v) const {
+    const ir::Traits& traits = graph_.producer(v).op->traits;
+    return traits.role == Role::compute && traits.cast == CastClass::low_precision;
   }
 
   ValueId narrowed(ValueId v) {

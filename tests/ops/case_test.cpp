@@ -96,7 +96,11 @@ std::vector<double> draw(const ir::Fill& fill, int64_t count, const std::string&
       case ir::Fill::normal: out[i] = std::sqrt(-2 * std::log(u)) * std::cos(2 * std::numbers::pi * v); break;
       case ir::Fill::uniform: out[i] = fill.low + (fill.high - fill.low) * u; break;
       case ir::Fill::positive: out[i] = 0.1 + u; break;
-      case ir::Fill::ids: out[i] = std::floor(fill.high * u); break;
+      case ir::Fill::ids: {
+        const double low = std::max(fill.low, 0.0);
+        out[i] = std::floor(low + (fill.high - low) * u);
+        break;
+      }
       case ir::Fill::distinct: out[i] = u; break;
     }
   }

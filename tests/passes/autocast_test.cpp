@@ -61,6 +61,22 @@ step
   EXPECT_NE(text.find("f32[2,4] = add("), std::string::npos) << text;
 }
 
+TEST(Autocast, LogSumsOfAttentionReachItsGradientInF32) {
+  const std::string text = after(autocast, R"(program p
+for grain
+  %x f32[2,4,3,1,8] = input() name="x" shape=[2,4,3,1,8]
+  %y f32[2,4,1,8], %l f32[2,1,4] = attention(%x) packed=true
+  %d f32[2,4,3,1,8] = attention_grad(%x, %y, %l, %y) packed=true
+  %s f32[] = sum(%d) dims=[0,1,2,3,4]
+  %g f32[1] = grain_gather(%s) grains=1
+step
+  output(%g) name="y"
+)",
+                                 {.compute = DType::bf16});
+  EXPECT_NE(text.find("bf16[2,4,1,8], %3 f32[2,1,4] = attention(%1)"), std::string::npos) << text;
+  EXPECT_NE(text.find("bf16[2,4,3,1,8] = attention_grad(%1, %2, %3, %2)"), std::string::npos) << text;
+}
+
 TEST(Autocast, WhatA16BitReaderWantsTooIsRounded) {
   const std::string text = after(autocast, R"(program p
 for grain
