@@ -27,7 +27,7 @@ struct MatmulSpec {
   bool bias = false;
   std::optional<DType> out = {};  // of c where it is not `dtype`: f32, the sum as it is
   bool accumulate = false;        // c += a b; c is f32
-  bool panels = false;  // each piece is finished in the cache before it goes to c, which is f32: run_add() too
+  bool panels = false;            // run_add() too; c is f32
 };
 
 class Matmul {
@@ -36,7 +36,7 @@ class Matmul {
   ~Matmul();
   int64_t scratch_bytes() const;
   void run(const void* a, const void* b, const void* bias, void* c, void* scratch);
-  // c += a b, whose bits are those that run() gives; needs `panels`
+  // c += a b: each panel of the product is finished, with the bits that run() gives it, and added while it is hot
   void run_add(const void* a, const void* b, void* c, void* scratch);
 
  private:

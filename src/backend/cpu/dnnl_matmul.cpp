@@ -81,6 +81,7 @@ class Matmul::Impl {
   int64_t piece_bytes() const {
     int64_t bytes = 0;
     for (const Prepared& p : pieces_) bytes = std::max(bytes, p.scratch_bytes());
+    for (const Prepared& p : panels_) bytes = std::max(bytes, p.scratch_bytes());
     return bytes + panel_bytes();
   }
   int64_t panel_bytes() const { return spec_.panels ? aligned(rows_.size * columns_.size * 4) : 0; }
@@ -99,21 +100,23 @@ class Matmul::Impl {
   // Primitives for whole and last pieces of both dims; false if oneDNN computes this dtype only by its reference loops.
   bool prepare(DType dtype) {
     pieces_.clear();
+    panels_.clear();
     for (const bool last_rows : {false, true})
       for (const bool last_columns : {false, true}) {
         const int64_t m = rows_.length(last_rows ? rows_.pieces() - 1 : 0);
         const int64_t n = columns_.length(last_columns ? columns_.pieces() - 1 : 0);
-        if (!prepare_piece(dtype, m, n)) return false;
+        if (!prepare_piece(dtype, m, n, spec_.n, pieces_)) return false;
+        if (spec_.panels && !prepare_piece(dtype, m, n, columns_.size, panels_)) return false;
       }
     return true;
   }
 
-  bool prepare_piece(DType dtype, int64_t m, int64_t n) {
+  bool prepare_piece(DType dtype, int64_t m, int64_t n, int64_t row_of_c, std::vector<Prepared>& made) {
     const auto type = data_type(dtype);
     const int64_t k = spec_.k;
     const memory::desc a({m, k}, type, spec_.transpose_a ? memory::dims{1, spec_.m} : memory::dims{k, 1});
     const memory::desc b({k, n}, type, spec_.transpose_b ? memory::dims{1, k} : memory::dims{spec_.n, 1});
-    const memory::desc c({m, n}, rounds() ? type : data_type(DType::f32), {spec_.panels ? columns_.size : spec_.n, 1});
+    const memory::desc c({m, n}, rounds() ? type : data_type(DType::f32), {row_of_c, 1});
     const memory::desc bias({1, n}, type, {n, 1});
     dnnl::primitive_attr attr = user_scratchpad();
     if (spec_.accumulate) {
@@ -132,7 +135,7 @@ class Matmul::Impl {
           spec_.bias ? dnnl::matmul::desc(a, b, bias, c) : dnnl::matmul::desc(a, b, c), attr, cpu());
 #endif
       if (dtype != DType::f32 && std::string_view(pd.impl_info_str()).starts_with("ref")) return false;
-      pieces_.emplace_back(pd, dnnl::matmul(pd), std::move(args), threads_);
+      made.emplace_back(pd, dnnl::matmul(pd), std::move(args), threads_);
       return true;
     } catch (const dnnl::error& error) {
       if (error.status == dnnl_unimplemented) return false;
@@ -151,24 +154,21 @@ class Matmul::Impl {
       const int64_t at_b = batch * spec_.k * spec_.n + (spec_.transpose_b ? column * spec_.k : column);
       const int64_t at_c = (batch * spec_.m + row) * spec_.n + column;
       char *const panel = offset(scratch, slot * bytes), *const to = offset(c, at_c * size_c);
-      const std::array<void*, 4> data{offset(a, at_a * size), offset(b, at_b * size), spec_.panels ? panel : to,
+      const std::array<void*, 4> data{offset(a, at_a * size), offset(b, at_b * size), add ? panel : to,
                                       spec_.bias ? offset(bias, column * size) : nullptr};
-      Prepared& piece = pieces_[(rows_.is_tail(i) ? 2U : 0U) + (columns_.is_tail(j) ? 1U : 0U)];
+      Prepared& piece = (add ? panels_ : pieces_)[(rows_.is_tail(i) ? 2U : 0U) + (columns_.is_tail(j) ? 1U : 0U)];
       const bool ok = piece.run(slot, std::span(data).first(spec_.bias ? 4 : 3), panel + panel_bytes());
-      if (spec_.panels) fold(panel, to, rows_.length(i), columns_.length(j), add);
+      if (add) fold(panel, to, rows_.length(i), columns_.length(j));
       return ok;
     });
   }
 
-  // A finished panel goes to its place in c, or is added to it.
-  void fold(const void* panel, void* c, int64_t rows, int64_t columns, bool add) const {
+  // A finished panel is added to its place in c.
+  void fold(const void* panel, void* c, int64_t rows, int64_t columns) const {
     for (int64_t i = 0; i < rows; ++i) {
       const float* from = static_cast<const float*>(panel) + i * columns_.size;
       float* to = static_cast<float*>(c) + i * spec_.n;
-      for_lanes(columns, [&](int64_t j, int64_t n) {
-        const Lanes x = load(from + j, n);
-        store(to + j, add ? load(to + j, n) + x : x, n);
-      });
+      for_lanes(columns, [&](int64_t j, int64_t n) { store(to + j, load(to + j, n) + load(from + j, n), n); });
     }
   }
 
@@ -176,6 +176,7 @@ class Matmul::Impl {
   int threads_;
   DType out_;
   Cut rows_{}, columns_{};
+  std::vector<Prepared> panels_;  // as pieces_, each into a panel of its own
   std::vector<Prepared> pieces_;  // whole x whole, whole x last, last x whole, last x last
   bool narrow_ = false;           // 16-bit data that this oneDNN computes in f32
 };
