@@ -27,10 +27,11 @@ template <typename T, typename... Fields> constexpr size_t field_count() {
 }
 
 TEST(ConfigSchema, HasARowForEveryField) {
-  EXPECT_EQ(keys().size(), field_count<Model>() + field_count<Training>() + field_count<Optimizer>() +
-                               field_count<Ema>() + field_count<LrScheduler>() + field_count<Data>() +
-                               field_count<Validation>() + field_count<Checkpoint>() + field_count<Metrics>() +
-                               field_count<Comm>() + field_count<Launch>() + field_count<Output>());
+  EXPECT_EQ(keys().size(), field_count<Model>() + field_count<Training>() + field_count<Precision>() +
+                               field_count<Optimizer>() + field_count<Ema>() + field_count<LrScheduler>() +
+                               field_count<Data>() + field_count<Validation>() + field_count<Checkpoint>() +
+                               field_count<Metrics>() + field_count<Comm>() + field_count<Launch>() +
+                               field_count<Output>());
   EXPECT_EQ(sections().size(), field_count<Config>());
   EXPECT_EQ(group_keys().size(), field_count<OptimizerGroup>());
 }
