@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 #include <omp.h>
 
+#include <algorithm>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -44,6 +46,38 @@ TEST(Matmul, RunsInSeveralThreadsOfAProcessAtOnce) {
 }
 
 TEST(Matmul, HasNothingToDoForNoRows) { EXPECT_TRUE(product(2, 0, 8, 8).empty()); }
+
+// 16-bit factors whose products and sums are exact in f32 and not in 16 bits.
+template <typename T> void expect_unrounded(DType dtype, T (*narrow)(float)) {
+  constexpr int64_t m = 300, n = 70, k = 40;
+  std::vector<T> a, b;
+  for (int64_t i = 0; i < m * k; ++i) a.push_back(narrow(static_cast<float>(i % 17) / 16.0F - 0.5F));
+  for (int64_t i = 0; i < k * n; ++i) b.push_back(narrow(static_cast<float>(i % 23) / 16.0F - 0.5F));
+  Matmul first({.m = m, .n = n, .k = k, .dtype = dtype, .out = DType::f32}, 2);
+  Matmul more({.m = m, .n = n, .k = k, .dtype = dtype, .out = DType::f32, .accumulate = true}, 2);
+  const int64_t bytes = std::max(first.scratch_bytes(), more.scratch_bytes());
+  std::vector<char> memory(static_cast<size_t>(bytes) + 64);
+  void* scratch = memory.data();
+  size_t space = memory.size();
+  std::align(64, static_cast<size_t>(bytes), scratch, space);
+  std::vector<float> c(static_cast<size_t>(m * n), -1.0F);
+  first.run(a.data(), b.data(), nullptr, c.data(), scratch);
+  for (const float times : {1.0F, 2.0F, 3.0F}) {
+    for (int64_t i = 0; i < m; ++i)
+      for (int64_t j = 0; j < n; ++j) {
+        float sum = 0;
+        for (int64_t p = 0; p < k; ++p)
+          sum += to_float(a[static_cast<size_t>(i * k + p)]) * to_float(b[static_cast<size_t>(p * n + j)]);
+        ASSERT_EQ(c[static_cast<size_t>(i * n + j)], times * sum) << i << ", " << j;
+      }
+    more.run(a.data(), b.data(), nullptr, c.data(), scratch);
+  }
+}
+
+TEST(Matmul, SumsOf16BitFactorsLeaveInF32AndAddUp) {
+  expect_unrounded<bf16>(DType::bf16, to_bf16);
+  expect_unrounded<f16>(DType::f16, to_f16);
+}
 
 TEST(Rows, HasNothingToDoForNoRows) {
   Rows softmax({.kind = RowsSpec::softmax, .rows = 0, .width = 8}, 2);

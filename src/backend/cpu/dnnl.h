@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <string_view>
 
 #include "core/dtype.h"
@@ -24,6 +25,8 @@ struct MatmulSpec {
   bool transpose_b = false;                // b lies as [batch,n,k]
   DType dtype = DType::f32;                // of a, b, c and bias
   bool bias = false;
+  std::optional<DType> out = {};  // of c where it is not `dtype`: f32, the sum as it is
+  bool accumulate = false;        // c += a b; c is f32
 };
 
 class Matmul {

@@ -19,7 +19,9 @@ Cut cut(int64_t total, int64_t limit, int64_t step) {
 
 class Matmul::Impl {
  public:
-  Impl(const MatmulSpec& spec, int threads) : spec_(spec), threads_(threads) {
+  Impl(const MatmulSpec& spec, int threads) : spec_(spec), threads_(threads), out_(spec.out.value_or(spec.dtype)) {
+    CHECK(out_ == spec.dtype || out_ == DType::f32, "a product of {} as {}", name(spec.dtype), name(out_));
+    CHECK(!spec.accumulate || out_ == DType::f32, "sums in {}", name(out_));
     // 256 x 512 pieces ran at the machine's peak on every GPT shape; a transposed b is dear to pack and wants more rows
     rows_ = cut(spec.m, spec.transpose_b ? 512 : 256, 16);
     columns_ = cut(spec.n, 512, 64);
@@ -52,12 +54,13 @@ class Matmul::Impl {
       at += aligned(elements * 4);
       return p;
     };
-    char *wide_a = take(a_elements()), *wide_b = take(b_elements()), *wide_bias = take(spec_.n),
-         *wide_c = take(c_elements());
+    char *wide_a = take(a_elements()), *wide_b = take(b_elements()), *wide_bias = take(spec_.n);
+    char* wide_c = rounds() ? take(c_elements()) : static_cast<char*>(c);
     widen_all(a, wide_a, a_elements());
     widen_all(b, wide_b, b_elements());
     if (spec_.bias) widen_all(bias, wide_bias, spec_.n);
     multiply(wide_a, wide_b, wide_bias, wide_c, at);
+    if (!rounds()) return;
     for_pieces(c_elements(), [&](int64_t begin, int64_t n) {
       narrow(reinterpret_cast<const float*>(wide_c) + begin, spec_.dtype, offset(c, begin * 2), n);
     });
@@ -68,9 +71,10 @@ class Matmul::Impl {
   int64_t b_elements() const { return spec_.batch * spec_.k * spec_.n; }
   int64_t c_elements() const { return spec_.batch * spec_.m * spec_.n; }
   int64_t tasks() const { return spec_.batch * rows_.pieces() * columns_.pieces(); }
+  bool rounds() const { return out_ != DType::f32; }
   int64_t wide_bytes() const {
     return narrow_ ? aligned(a_elements() * 4) + aligned(b_elements() * 4) + aligned(spec_.n * 4) +
-                         aligned(c_elements() * 4)
+                         (rounds() ? aligned(c_elements() * 4) : 0)
                    : 0;
   }
   int64_t piece_bytes() const {
@@ -107,8 +111,13 @@ class Matmul::Impl {
     const int64_t k = spec_.k;
     const memory::desc a({m, k}, type, spec_.transpose_a ? memory::dims{1, spec_.m} : memory::dims{k, 1});
     const memory::desc b({k, n}, type, spec_.transpose_b ? memory::dims{1, k} : memory::dims{spec_.n, 1});
-    const memory::desc c({m, n}, type, {spec_.n, 1}), bias({1, n}, type, {n, 1});
-    const dnnl::primitive_attr attr = user_scratchpad();
+    const memory::desc c({m, n}, rounds() ? type : data_type(DType::f32), {spec_.n, 1}), bias({1, n}, type, {n, 1});
+    dnnl::primitive_attr attr = user_scratchpad();
+    if (spec_.accumulate) {
+      dnnl::post_ops sum;
+      sum.append_sum(1.0F);
+      attr.set_post_ops(sum);
+    }
     std::vector<Arg> args{{DNNL_ARG_SRC, a}, {DNNL_ARG_WEIGHTS, b}, {DNNL_ARG_DST, c}};
     if (spec_.bias) args.push_back({DNNL_ARG_BIAS, bias});
     try {
@@ -130,6 +139,7 @@ class Matmul::Impl {
 
   void multiply(const void* a, const void* b, const void* bias, void* c, void* scratch) {
     const int64_t size = narrow_ ? 4 : size_of(spec_.dtype), bytes = piece_bytes();
+    const int64_t size_c = narrow_ ? 4 : size_of(out_);
     const int64_t per_batch = rows_.pieces() * columns_.pieces();
     for_tasks(tasks(), threads_, "matmul", [&](int64_t task, int slot) {
       const int64_t batch = task / per_batch, i = task % per_batch / columns_.pieces(), j = task % columns_.pieces();
@@ -137,7 +147,7 @@ class Matmul::Impl {
       const int64_t at_a = batch * spec_.m * spec_.k + (spec_.transpose_a ? row : row * spec_.k);
       const int64_t at_b = batch * spec_.k * spec_.n + (spec_.transpose_b ? column * spec_.k : column);
       const int64_t at_c = (batch * spec_.m + row) * spec_.n + column;
-      const std::array<void*, 4> data{offset(a, at_a * size), offset(b, at_b * size), offset(c, at_c * size),
+      const std::array<void*, 4> data{offset(a, at_a * size), offset(b, at_b * size), offset(c, at_c * size_c),
                                       spec_.bias ? offset(bias, column * size) : nullptr};
       Prepared& piece = pieces_[(rows_.is_tail(i) ? 2U : 0U) + (columns_.is_tail(j) ? 1U : 0U)];
       return piece.run(slot, std::span(data).first(spec_.bias ? 4 : 3), offset(scratch, slot * bytes));
@@ -146,6 +156,7 @@ class Matmul::Impl {
 
   MatmulSpec spec_;
   int threads_;
+  DType out_;
   Cut rows_{}, columns_{};
   std::vector<Prepared> pieces_;  // whole x whole, whole x last, last x whole, last x last
   bool narrow_ = false;           // 16-bit data that this oneDNN computes in f32
