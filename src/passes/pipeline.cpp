@@ -12,6 +12,7 @@ namespace {
 constexpr Pass list[] = {
     {"autodiff", autodiff, true},    // first: every later pass sees backward as plain nodes
     {"canonicalise", canonicalise},  // one spelling for one thing, and nothing that nobody reads
+    {"reuse", reuse},                // a backward that yields the loss once more leaves the forward node nothing to do
     {"shard", shard, true},          // sums over ranks become visible nodes
     {"schedule", schedule},          // gradients leave a grain as soon as they exist; place follows (place.cpp)
 };
