@@ -18,6 +18,7 @@ struct Model {
   int64_t vocab_size = 256;
   double dropout = 0.0;  // probability, [0, 1)
   bool tied_embeddings = true;
+  std::string loss_head = "rows";  // rows | vocabulary: what the loss cuts the logits into; they differ in bits
   int64_t latent = 2;              // a generator's input: independent normals
   int64_t critic_steps = 5;        // critic updates before each generator update
   double gradient_penalty = 10.0;  // lambda; 0 = none

@@ -75,6 +75,12 @@ std::vector<Key> model_and_training_keys() {
       row<&Config::model, &Model::tied_embeddings>(
           "model.tied_embeddings", {}, "the output layer shares the token embedding",
           {.applies_if = is_file, .other_names = {"tie_word_embeddings", "weight_tying"}}),
+      row<&Config::model, &Model::loss_head>(
+          "model.loss_head", {.choices = {"rows", "vocabulary"}},
+          "how the loss goes about its logits: the exponentials of 256 rows at a time, or slices of the vocabulary, "
+          "each "
+          "computed twice, in less memory",
+          {.applies_if = is_file, .other_names = {"fused_loss", "chunked_loss", "cut_cross_entropy"}}),
       row<&Config::model, &Model::latent>(
           "model.latent", {.range = {1, many}}, "independent normals that a generator starts from",
           {.unit = "channels", .applies_if = is_generator, .other_names = {"z_dim", "nz", "latent_dim", "noise_dim"}}),

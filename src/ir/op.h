@@ -94,6 +94,7 @@ struct Traits {
   bool converts = false;       // the output is input 0 in another dtype
   bool narrow_copy = false;    // has the attribute narrow: output 0 once more, in a 16-bit dtype, as the last output
   bool in_place = false;       // output i may take the memory of input i where types agree and input i dies
+  uint32_t f32_inputs = 0;     // bit i: input i stays f32 where autocast narrows the others (a saved statistic)
   bool differentiable = true;  // false: no gradient flows through (integers, norms, decisions)
 };
 
@@ -125,6 +126,9 @@ struct OpDef {
   std::optional<int64_t> (*view)(const OpView&, int index) = nullptr;
   // index of the input that output 0 always equals, if there is one (a reshape to the same shape); canonicalise drops such nodes
   std::optional<int> (*identity)(const OpView&) = nullptr;
+  // its output 0 has the bits of output 0 of this op on as many of its own first inputs, whatever the attributes; `reuse` then
+  // drops the other node (a backward that passes by the loss once more)
+  const OpDef* recomputes = nullptr;
   // floating-point operations of the GEMMs it runs (2mnk each); null = none
   int64_t (*gemm_flops)(const OpView&) = nullptr;
   std::vector<Sample> (*samples)() = nullptr;

@@ -92,10 +92,14 @@ struct Gpt {
     for (const Block& block : blocks) x_BTC = block(x_BTC, cache);
     return norm(x_BTC);
   }
+  Tensor table(ir::Builder& b) const { return (own_head ? *own_head : tokens).table(b); }
   Tensor logits(Tensor x_BTC) const {
-    const nn::Embedding& head = own_head ? *own_head : tokens;
     const ir::ScopeGuard scope(x_BTC.builder(), "lm_head");
-    return matmul(x_BTC, head.table(x_BTC.builder()), {.transpose_b = true});
+    return matmul(x_BTC, table(x_BTC.builder()), {.transpose_b = true});
+  }
+  Tensor loss(Tensor x_BTC, Tensor targets_BT, const std::string& loss_head) const {
+    const ir::ScopeGuard scope(x_BTC.builder(), "lm_head");
+    return linear_cross_entropy(x_BTC, table(x_BTC.builder()), targets_BT, loss_head);
   }
 };
 
@@ -107,8 +111,8 @@ std::unique_ptr<Recipe> language_model(const config::Config& config) {
   const Gpt& gpt = recipe->network<Gpt>("gpt", "transformer", config);
   recipe->inputs = {{"tokens", DType::i32, {T}}, {"targets", DType::i32, {T}}, {"mask", DType::f32, {T}}};
 
-  const Loss loss = [&gpt](const Batch& batch) -> std::vector<Term> {
-    const Tensor loss_BT = cross_entropy(gpt.logits(gpt.features(batch["tokens"])), batch["targets"]);
+  const Loss loss = [&gpt, loss_head = config.model.loss_head](const Batch& batch) -> std::vector<Term> {
+    const Tensor loss_BT = gpt.loss(gpt.features(batch["tokens"]), batch["targets"], loss_head);
     return {{.sum = sum(loss_BT * batch["mask"]), .weight = batch.count("mask")}};
   };
   recipe->phases = {{.name = "train", .updates = {"gpt"}, .loss = loss, .averaged = true}};

@@ -96,6 +96,8 @@ Tensor self_attention(Tensor qkv, const AttentionOptions& options = {});        
 Tensor embedding(Tensor table, Tensor ids);                                            // [V,C], i32[..] -> [..,C]
 Tensor one_hot(Tensor ids, int64_t classes, DType dtype = DType::f32);                 // i32[..] -> [..,V]
 Tensor cross_entropy(Tensor logits, Tensor targets);  // [..,V], i32[..] -> f32[..], nats
+// cross_entropy(x weight^T, targets) without all logits at once; x [..,C], weight [V,C]; chunk "rows" or "vocabulary"
+Tensor linear_cross_entropy(Tensor x, Tensor weight, Tensor targets, const std::string& chunk = "rows");
 
 // ---- optimizers (all states f32; updates are skipped where commit is 0)
 Tensor global_norm(std::span<const Tensor> gradients);  // -> f32[]; block by block, in f64

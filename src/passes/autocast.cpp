@@ -78,7 +78,8 @@ class Autocast {
     for (size_t i = 0; i < inputs.size(); ++i) {
       const DType dtype = graph_.type(inputs[i]).dtype;
       ValueId v = inputs[i];
-      if (cast == CastClass::low_precision && dtype == DType::f32 && !stays_wide(v)) v = narrowed(v);
+      const bool wide = i < 32 && (op.traits.f32_inputs >> i & 1U) != 0;
+      if (cast == CastClass::low_precision && dtype == DType::f32 && !wide && !stays_wide(v)) v = narrowed(v);
       if (cast == CastClass::f32 && is_narrow(dtype) && !sums) v = widened(v);
       graph_.node(id).inputs[i] = v;
     }

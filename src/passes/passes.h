@@ -23,6 +23,7 @@ using PassFunction = std::string (*)(ir::Graph&, const Settings&);
 std::string autodiff(ir::Graph& graph, const Settings& settings);
 std::string autocast(ir::Graph& graph, const Settings& settings);
 std::string canonicalise(ir::Graph& graph, const Settings& settings);
+std::string reuse(ir::Graph& graph, const Settings& settings);
 std::string fuse(ir::Graph& graph, const Settings& settings);
 std::string shard(ir::Graph& graph, const Settings& settings);
 std::string schedule(ir::Graph& graph, const Settings& settings);

@@ -13,6 +13,7 @@ constexpr Pass list[] = {
     {"autodiff", autodiff, true},    // first: every later pass sees backward as plain nodes
     {"autocast", autocast, true},    // dtypes before anything is merged or fused: it sets the rounding points
     {"canonicalise", canonicalise},  // one spelling for one thing, and nothing that nobody reads
+    {"reuse", reuse},                // a backward that yields the loss once more leaves the forward node nothing to do
     {"fuse", fuse},                  // fewer passes over memory; from here on no bit changes
     {"shard", shard, true},          // sums over ranks become visible nodes
     {"schedule", schedule},          // gradients leave a grain as soon as they exist; place follows (place.cpp)

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
+#include <utility>
 
 #include "models/models.h"
 #include "ops/ops.h"
@@ -72,6 +74,50 @@ TEST(LanguageModel, DropoutActsInTrainingAlone) {
   const auto recipe = language_model(c);
   EXPECT_NE(ir::print(trace_phase(*recipe, recipe->phases[0], c)).find("dropout("), std::string::npos);
   EXPECT_EQ(ir::print(trace_evaluator(*recipe, recipe->evaluators[0], c)).find("dropout("), std::string::npos);
+}
+
+struct HeadOfProgram {
+  int64_t products = 0;       // of rows x vocabulary x width
+  int64_t largest_value = 0;  // elements, of what the nodes of the head give
+};
+HeadOfProgram head_of(ir::Graph graph, const config::Config& c) {
+  passes::run(graph, {});
+  HeadOfProgram head;
+  int64_t flops = 0;
+  for (const ir::Region& region : graph.regions())
+    for (const ir::NodeId id : region.nodes) {
+      const ir::Node& node = graph.node(id);
+      if (node.scope != "lm_head") continue;
+      const std::vector<ir::Type> in = graph.input_types(node), out = graph.output_types(node);
+      if (node.op->gemm_flops != nullptr) flops += node.op->gemm_flops({node.attrs, in, out});
+      for (const ir::Type& type : out) head.largest_value = std::max(head.largest_value, type.shape.elements());
+    }
+  const int64_t one = 2 * c.training.grain_size * c.training.seq_len * c.model.vocab_size * c.model.width;
+  EXPECT_EQ(flops % one, 0);
+  head.products = flops / one;
+  return head;
+}
+
+// By rows the loss comes out of the backward; by vocabulary the logits are computed twice.
+TEST(LanguageModel, LossHeadTakesThreeOrFourProductsAndNoLogits) {
+  config::Config c;
+  c.model = {.layers = 1, .heads = 2, .width = 16};
+  c.training.seq_len = 64;
+  c.training.grain_size = 2;
+  const int64_t table = c.model.vocab_size * c.model.width, logits = 2 * 64 * c.model.vocab_size;
+  ASSERT_LT(table, logits);
+  for (const bool tied : {true, false})
+    for (const auto& [loss_head, products] : {std::pair{"rows", 3}, std::pair{"vocabulary", 4}}) {
+      c.model.tied_embeddings = tied;
+      c.model.loss_head = loss_head;
+      const auto recipe = language_model(c);
+      const HeadOfProgram train = head_of(trace_phase(*recipe, recipe->phases[0], c), c);
+      EXPECT_EQ(train.products, products) << loss_head;
+      EXPECT_LE(train.largest_value, table) << loss_head;
+      const HeadOfProgram evaluator = head_of(trace_evaluator(*recipe, recipe->evaluators[0], c), c);
+      EXPECT_EQ(evaluator.products, 1) << loss_head;
+      EXPECT_LE(evaluator.largest_value, table) << loss_head;
+    }
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "backend/cpu/lanes.h"
 
 #include <string>
+#include <string_view>
 
 namespace ringmaster::backend {
 
@@ -19,6 +20,32 @@ std::string_view dnnl_version() {
 const dnnl::engine& cpu() {
   static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
   return engine;
+}
+
+std::optional<Prepared> prepare(const Product& product, int slots) {
+  const auto& [dtype, a, b, c, bias, accumulate] = product;
+  dnnl::primitive_attr attr = user_scratchpad();
+  if (accumulate) {
+    dnnl::post_ops sum;
+    sum.append_sum(1.0F);
+    attr.set_post_ops(sum);
+  }
+  std::vector<Arg> args{{DNNL_ARG_SRC, a}, {DNNL_ARG_WEIGHTS, b}, {DNNL_ARG_DST, c}};
+  if (bias) args.push_back({DNNL_ARG_BIAS, *bias});
+  try {
+#if DNNL_VERSION_MAJOR >= 3
+    const auto pd = bias ? dnnl::matmul::primitive_desc(cpu(), a, b, *bias, c, attr)
+                         : dnnl::matmul::primitive_desc(cpu(), a, b, c, attr);
+#else
+    const auto pd = dnnl::matmul::primitive_desc(
+        bias ? dnnl::matmul::desc(a, b, *bias, c) : dnnl::matmul::desc(a, b, c), attr, cpu());
+#endif
+    if (dtype != DType::f32 && std::string_view(pd.impl_info_str()).starts_with("ref")) return std::nullopt;
+    return Prepared(pd, dnnl::matmul(pd), std::move(args), slots);
+  } catch (const dnnl::error& error) {
+    if (error.status == dnnl_unimplemented) return std::nullopt;
+    throw;
+  }
 }
 
 void widen(const void* from, DType dtype, float* to, int64_t n) {

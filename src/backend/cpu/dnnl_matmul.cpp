@@ -5,7 +5,6 @@
 #include "backend/cpu/lanes.h"
 
 #include <array>
-#include <string_view>
 
 namespace ringmaster::backend {
 namespace {
@@ -116,31 +115,17 @@ class Matmul::Impl {
     const int64_t k = spec_.k;
     const memory::desc a({m, k}, type, spec_.transpose_a ? memory::dims{1, spec_.m} : memory::dims{k, 1});
     const memory::desc b({k, n}, type, spec_.transpose_b ? memory::dims{1, k} : memory::dims{spec_.n, 1});
-    const memory::desc c({m, n}, rounds() ? type : data_type(DType::f32), {row_of_c, 1});
-    const memory::desc bias({1, n}, type, {n, 1});
-    dnnl::primitive_attr attr = user_scratchpad();
-    if (spec_.accumulate) {
-      dnnl::post_ops sum;
-      sum.append_sum(1.0F);
-      attr.set_post_ops(sum);
-    }
-    std::vector<Arg> args{{DNNL_ARG_SRC, a}, {DNNL_ARG_WEIGHTS, b}, {DNNL_ARG_DST, c}};
-    if (spec_.bias) args.push_back({DNNL_ARG_BIAS, bias});
-    try {
-#if DNNL_VERSION_MAJOR >= 3
-      const auto pd = spec_.bias ? dnnl::matmul::primitive_desc(cpu(), a, b, bias, c, attr)
-                                 : dnnl::matmul::primitive_desc(cpu(), a, b, c, attr);
-#else
-      const auto pd = dnnl::matmul::primitive_desc(
-          spec_.bias ? dnnl::matmul::desc(a, b, bias, c) : dnnl::matmul::desc(a, b, c), attr, cpu());
-#endif
-      if (dtype != DType::f32 && std::string_view(pd.impl_info_str()).starts_with("ref")) return false;
-      made.emplace_back(pd, dnnl::matmul(pd), std::move(args), threads_);
-      return true;
-    } catch (const dnnl::error& error) {
-      if (error.status == dnnl_unimplemented) return false;
-      throw;
-    }
+    const memory::desc c({m, n}, rounds() ? type : data_type(DType::f32), {row_of_c, 1}), bias({1, n}, type, {n, 1});
+    auto piece = backend::prepare({.dtype = dtype,
+                                   .a = a,
+                                   .b = b,
+                                   .c = c,
+                                   .bias = spec_.bias ? std::optional(bias) : std::nullopt,
+                                   .accumulate = spec_.accumulate},
+                                  threads_);
+    if (!piece) return false;
+    made.push_back(std::move(*piece));
+    return true;
   }
 
   void multiply(const void* a, const void* b, const void* bias, void* c, void* scratch, bool add) {

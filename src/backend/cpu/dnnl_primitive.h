@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -91,6 +92,15 @@ inline dnnl::primitive_attr user_scratchpad() {
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   return attr;
 }
+
+// c = a b (+ bias), or c += a b; two dims each, f32 sums. Nothing if oneDNN computes this dtype only by its reference loops.
+struct Product {
+  DType dtype;  // of a and b
+  memory::desc a, b, c;
+  std::optional<memory::desc> bias = {};
+  bool accumulate = false;
+};
+std::optional<Prepared> prepare(const Product& product, int slots);  // data: a, b, c (, bias)
 
 // Deals tasks 0..n-1 to the threads; body(task, slot) returns whether it succeeded.
 template <typename Body> void for_tasks(int64_t n, int threads, const char* what, const Body& body) {
