@@ -70,6 +70,8 @@ refused 'takes no value' sample "$work" --no-cache=false
 refused '\-\-format' sample "$work" --format jpeg
 refused '\-\-temperature' sample "$work" --temperature hot
 refused '\-\-vs' bench step "$work/good.yaml" --vs tensorflow
+refused '\-\-filter' bench ops --filter '('
+refused '\-\-set' bench ops --set training.steps=1
 SLURM_PROCID=1 SLURM_NTASKS=4 SLURM_STEP_NUM_TASKS=4 refused 'mpi=pmix' train "$work/good.yaml"
 path=/nowhere refused 'mpirun' train "$work/good.yaml" --ranks 2
 
