@@ -27,7 +27,7 @@ using nlohmann::json;
 using train::bytes_text;
 using train::median;
 
-constexpr size_t shown_instructions = 40;
+constexpr size_t shown_instructions = 30;
 
 // A configuration of the peer: timed once to choose, then as often as there are pairs if it was the fastest.
 struct PeerTimes {

@@ -62,12 +62,12 @@ std::string instructions_text(const std::vector<InstructionRow>& rows, const Pea
         row.gemms.empty() ? fmt::format("{:19}", "")
                           : fmt::format("{:9.1f}  {:5.0f} %  ", static_cast<double>(row.flops) / seconds / 1e9,
                                         train::of_gemm_peak(row, peaks) * 100);
-    out += fmt::format("{:9.2f}  {:4.1f} %  {:5} {}{:8.1f}  {:6.0f} %  {} {}  {}\n", row.seconds * 1e3, row.share * 100,
+    out += fmt::format("{:9.3f}  {:4.1f} %  {:5} {}{:8.1f}  {:6.0f} %  {} {}  {}\n", row.seconds * 1e3, row.share * 100,
                        row.runs, products, static_cast<double>(row.bytes) / seconds / 1e9,
                        train::of_triad(row, peaks) * 100, row.op, row.scope, row.detail);
   }
   if (rows.size() > shown)
-    out += fmt::format("{:9.2f}  {:4.1f} %  the other {}\n", rest_seconds * 1e3, rest_share * 100, rows.size() - shown);
+    out += fmt::format("{:9.3f}  {:4.1f} %  the other {}\n", rest_seconds * 1e3, rest_share * 100, rows.size() - shown);
   return out;
 }
 

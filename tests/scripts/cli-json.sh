@@ -112,7 +112,7 @@ for row in bench["instructions"]:
     assert (row["gemm_peak_share"] is None) == (row["flops"] == 0), row
 alone = ask("bench", "cpu isa cores ranks threads_per_rank pairs gemm_peak triad_bytes_per_second rows instructions",
             "bench", "ops", work + "/tiny.yaml", "--filter", "layer_norm")
-assert {row["op"] for row in alone["instructions"]} == {"layer_norm", "layer_norm_grad"}
+assert all("layer_norm" in row["op"] for row in alone["instructions"]), alone
 has(alone["instructions"][0], instruction_fields)
 assert {row["name"]: row["unit"] for row in alone["rows"]} == {"gemm f32": "FLOP/s", "gemm bf16": "FLOP/s", "triad": "bytes/s"}
 machine = ask("bench", "rows instructions", "bench", "ops", "--filter", "^$")
