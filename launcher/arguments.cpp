@@ -170,8 +170,9 @@ Arguments Arguments::parse(std::vector<std::string> words) {
   if (!targets.empty()) parsed.target_ = targets.front();
   parsed.targets_ = std::move(targets);
   if (!takes_more && parsed.targets_.size() > places) refuse_word(command, parsed.targets_[places]);
+  const bool optional = command.target.starts_with('[');
   const bool lacks = parsed.targets_.size() < places || std::ranges::count(parsed.targets_, "") > 0;
-  if (lacks && !command.target.empty() && !parsed.has("--help")) {
+  if (lacks && !optional && !command.target.empty() && !parsed.has("--help")) {
     throw Error({.kind = ErrorKind::usage,
                  .message = fmt::format("{} {} needs {}", program_name(), command.name, command.target),
                  .expected = usage(command),

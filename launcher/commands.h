@@ -25,7 +25,7 @@ struct Example {
 
 struct Command {
   std::string_view name;    // "train", "config show"
-  std::string_view target;  // "CONFIG", "RUN|CKPT", "DIR OUT", "IN..."; empty: it takes no argument
+  std::string_view target;  // "CONFIG", "RUN|CKPT", "DIR OUT", "IN...", "[CONFIG]"; empty: it takes no argument
   std::string_view doc;     // one line
   std::string_view group;   // of the overview
   std::vector<Flag> flags;
@@ -55,6 +55,7 @@ int models(const Arguments& arguments);
 int ops(const Arguments& arguments);
 int doctor(const Arguments& arguments);
 int bench_step(const Arguments& arguments);
+int bench_ops(const Arguments& arguments);
 int checkpoint_ls(const Arguments& arguments);
 int checkpoint_verify(const Arguments& arguments);
 int checkpoint_export(const Arguments& arguments);

@@ -40,9 +40,9 @@ std::string last_lines(const std::string& text) {
   return begin == std::string::npos ? text : text.substr(begin);
 }
 
-std::string output_of(const std::vector<std::string>& line, const std::string& purpose, const std::string& cure) {
+Captured output_of(const std::vector<std::string>& line, const std::string& purpose, const std::string& cure) {
   Captured ran = capture(line);
-  if (ran.status == 0) return std::move(ran.out);
+  if (ran.status == 0) return ran;
   throw Error({.kind = ErrorKind::io,
                .message = fmt::format("{} ended with exit code {}:{}", purpose, ran.status,
                                       last_lines("\n" + ran.out + ran.err)),
@@ -55,6 +55,10 @@ std::string without_newline(std::string text) {
 }
 
 }  // namespace
+
+std::string PeerConfig::name() const {
+  return fmt::format("{} {}", ringmaster::name(dtype), compile ? "compile" : "eager");
+}
 
 TorchPeer::TorchPeer(const config::Config& config, int threads) {
   if (config.model.recipe != "language_model") {
@@ -70,10 +74,12 @@ TorchPeer::TorchPeer(const config::Config& config, int threads) {
   const Path make_env = folder / "python/make_env";
   note("the peer's Python: $RINGMASTER_PYTHON, or the pinned environment (installed once, 4.4 GB)");
   const std::string python = without_newline(
-      output_of({make_env.string()}, "bench/python/make_env", "set RINGMASTER_PYTHON to a Python that has PyTorch"));
+      output_of({make_env.string()}, "bench/python/make_env", "set RINGMASTER_PYTHON to a Python that has PyTorch")
+          .out);
   version_ = without_newline(output_of({python, "-c", "import torch; print(torch.__version__)"}, "importing torch",
-                                       "set RINGMASTER_PYTHON to a Python that has PyTorch"));
-  command_ = {python, script.string(), "--dtype", "fp32"};
+                                       "set RINGMASTER_PYTHON to a Python that has PyTorch")
+                                 .out);
+  command_ = {python, script.string()};
   const std::pair<const char*, int64_t> shape[] = {{"--layers", config.model.layers},
                                                    {"--dim", config.model.width},
                                                    {"--heads", config.model.heads},
@@ -84,17 +90,17 @@ TorchPeer::TorchPeer(const config::Config& config, int threads) {
   for (const auto& [flag, value] : shape) command_.insert(command_.end(), {flag, fmt::format("{}", value)});
 }
 
-double TorchPeer::run(int64_t steps, const std::string& mode) const {
+PeerRun TorchPeer::run(int64_t steps, const PeerConfig& how) const {
   std::vector<std::string> line = command_;
-  line.insert(line.end(), {"--steps", fmt::format("{}", steps)});
-  if (mode == "compile") line.emplace_back("--compile");
-  const std::string out = output_of(line, fmt::format("torch_gpt.py ({})", mode), "run it by hand to see more");
-  const auto result = nlohmann::json::parse(out, nullptr, false);
+  line.insert(line.end(), {"--steps", fmt::format("{}", steps), "--dtype", how.dtype == DType::bf16 ? "bf16" : "fp32"});
+  if (how.compile) line.emplace_back("--compile");
+  const Captured ran = output_of(line, fmt::format("torch_gpt.py ({})", how.name()), "run it by hand to see more");
+  const auto result = nlohmann::json::parse(ran.out, nullptr, false);
   if (!result.is_object() || !result.contains("tok_s") || !result["tok_s"].is_number()) {
     throw Error(
-        {.kind = ErrorKind::io, .message = "torch_gpt.py did not print its result", .found = out.substr(0, 200)});
+        {.kind = ErrorKind::io, .message = "torch_gpt.py did not print its result", .found = ran.out.substr(0, 200)});
   }
-  return result["tok_s"].get<double>();
+  return {result["tok_s"].get<double>(), ran.peak_resident_bytes};
 }
 
 }  // namespace ringmaster::launcher

@@ -6,8 +6,21 @@
 #include <vector>
 
 #include "config/config.h"
+#include "core/dtype.h"
 
 namespace ringmaster::launcher {
+
+// One way to run the peer.
+struct PeerConfig {
+  DType dtype = DType::f32;  // f32, or bf16: autocast
+  bool compile = false;
+  std::string name() const;  // "bf16 compile", "f32 eager"
+};
+
+struct PeerRun {
+  double tokens_per_second = 0;     // of the median of the steps after the script's own two of warm-up
+  int64_t peak_resident_bytes = 0;  // of its process, as the kernel tells
+};
 
 class TorchPeer {
  public:
@@ -17,8 +30,7 @@ class TorchPeer {
 
   const std::string& version() const { return version_; }              // "2.15.0+cpu"
   const std::string& script_sha256() const { return script_sha256_; }  // lower-case hex
-  // Tokens a second, from the median of `steps` steps after the script's own two of warm-up. Throws Error. Blocks.
-  double run(int64_t steps, const std::string& mode) const;  // eager | compile
+  PeerRun run(int64_t steps, const PeerConfig& how) const;             // throws Error; blocks
 
  private:
   std::vector<std::string> command_;

@@ -3,6 +3,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "train/machine.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -102,13 +103,16 @@ int Process::wait() {
 }
 
 Captured capture(const std::vector<std::string>& line) {
+  constexpr int look_every_ms = 50;
   Captured captured;
   Process process(line);
   std::array<pollfd, 2> ends{
       {{.fd = process.out(), .events = POLLIN, .revents = 0}, {.fd = process.err(), .events = POLLIN, .revents = 0}}};
   const std::array<std::string*, 2> texts{&captured.out, &captured.err};
   while (ends[0].fd >= 0 || ends[1].fd >= 0) {
-    ::poll(ends.data(), ends.size(), -1);
+    ::poll(ends.data(), ends.size(), look_every_ms);
+    // The last value and not the highest: before exec the child shows our own memory. ru_maxrss keeps even that.
+    if (const int64_t peak = train::peak_resident_bytes(process.pid()); peak > 0) captured.peak_resident_bytes = peak;
     for (size_t i = 0; i < ends.size(); ++i) {
       if (ends[i].fd < 0 || ends[i].revents == 0) continue;
       std::array<char, 65536> buffer;

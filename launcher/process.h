@@ -5,6 +5,7 @@
 #pragma once
 #include <sys/types.h>
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,7 @@ class Process {
 struct Captured {
   int status = 0;  // as Process::wait
   std::string out, err;
+  int64_t peak_resident_bytes = 0;  // VmHWM as last seen, at most a twentieth of a second before its end
 };
 Captured capture(const std::vector<std::string>& line);  // blocks until the child has ended
 

@@ -170,6 +170,10 @@ void Executor::run_region(size_t region, ir::RunContext context, int64_t grain_s
 
 void Executor::execute(Instruction& instruction, const ir::RunContext& context) {
   current_ = instruction.node;
+  if (observer_ && instruction.kernel != nullptr) {
+    observer_(
+        {*instruction.node, *instruction.kernel, instruction.in, instruction.out, instruction.scratch.data(), context});
+  }
   const auto start = options_.profile ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point();
   if (instruction.kernel != nullptr) {
     instruction.kernel->run({instruction.in.data(), instruction.out.data(), instruction.scratch.data(), context});

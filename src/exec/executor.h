@@ -4,9 +4,12 @@
 #pragma once
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "comm/collective.h"
@@ -32,6 +35,16 @@ struct ProfileRow {
   int64_t runs = 0;
   int64_t flops = 0;  // GEMM, of one run
   int64_t bytes = 0;  // read and written, of one run
+};
+
+// An instruction that is about to run its kernel.
+struct Instant {
+  const ir::Node& node;
+  ir::Kernel& kernel;
+  std::span<const void* const> in;
+  std::span<void* const> out;
+  void* scratch;
+  const ir::RunContext& context;
 };
 
 class Executor final : public ir::Program {
@@ -66,6 +79,8 @@ class Executor final : public ir::Program {
   const ir::Node* current() const { return current_; }
   std::vector<ProfileRow> profile() const;
   void reset_profile();
+  // Called before each kernel of the runs to come, to measure it alone on what it really reads; an empty one ends that.
+  void observe(std::function<void(const Instant&)> observer) { observer_ = std::move(observer); }
 
  private:
   struct Instruction;
@@ -86,6 +101,7 @@ class Executor final : public ir::Program {
   std::map<std::string, ir::ValueId, std::less<>> inputs_, outputs_;
   std::map<std::string, DType, std::less<>> scalar_types_;
   RunStats stats_;
+  std::function<void(const Instant&)> observer_;
   const ir::Node* volatile current_ = nullptr;
   bool has_run_ = false;
 };

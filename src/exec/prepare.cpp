@@ -9,16 +9,13 @@
 #include "ir/placement.h"
 
 namespace ringmaster::exec {
-namespace {
 
-std::string key_of(const ir::Node& node, const std::vector<ir::Type>& in) {
+std::string kernel_key(const ir::Node& node, const std::vector<ir::Type>& in) {
   std::string key = node.op->name;
   for (const auto& [name, value] : node.attrs.items()) key += fmt::format(" {}={}", name, ir::str(value));
   for (const ir::Type& type : in) key += " " + ir::str(type);
   return key;
 }
-
-}  // namespace
 
 Deal deal(int64_t num_grains, int rank, int size) {
   const int64_t base = num_grains / size, extra = num_grains % size;
@@ -52,11 +49,11 @@ Prepared prepare(const ir::Graph& graph, const PrepareOptions& options) {
       if (node.op->cpu == nullptr) continue;
       const auto in = graph.input_types(node), types = graph.output_types(node);
       const ir::OpView view{node.attrs, in, types};
-      auto& kernel = made[key_of(node, in)];
+      auto& kernel = made[kernel_key(node, in)];
       if (kernel == nullptr) kernel = node.op->cpu(view, options.threads);
       out.kernels[i] = kernel;
       out.scratch_bytes[i] = kernel->scratch_bytes();
-      out.gemm_flops[i] = node.op->gemm_flops == nullptr ? 0 : node.op->gemm_flops(view);
+      out.gemm_flops[i] = ir::gemm_flops(*node.op, view);
     }
   }
   return out;

@@ -4,6 +4,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "ir/graph.h"
@@ -22,6 +23,9 @@ struct Prepared {
   std::vector<int64_t> gemm_flops;                   // by node id, of one run
 };
 Prepared prepare(const ir::Graph& graph, const PrepareOptions& options);
+
+// What nodes must have in common to share a kernel: op, attributes and types, as a text.
+std::string kernel_key(const ir::Node& node, const std::vector<ir::Type>& in);
 
 // Elements (f32) that one collective sums up, padding to 64-byte lines included.
 int64_t collective_elements(const ir::Graph& graph, const ir::Node& node);

@@ -2,6 +2,7 @@
 // op: all that is known of an operation, in one record. Passes ask its traits and never its name.
 // An op is one file, src/ops/<op>.cpp; docs/adding-an-op.md walks through one.
 #pragma once
+#include <compare>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -52,6 +53,15 @@ struct GradView {
 struct Fill {
   enum Kind { normal, uniform, positive, ids, distinct } kind = normal;
   double low = -1.0, high = 1.0;  // uniform: [low, high); ids: integers in [max(low, 0), high); distinct: 1e-2 apart
+};
+
+// A matrix product that an op runs: c[batch,m,n] = a[batch,m,k] b[batch,k,n].
+struct Gemm {
+  int64_t batch = 1, m = 1, n = 1, k = 1;
+  bool transpose_a = false, transpose_b = false;  // a lies as [batch,k,m], b as [batch,n,k]
+  DType dtype = DType::f32;                       // of a and b
+  int64_t flops() const { return 2 * batch * m * n * k; }
+  auto operator<=>(const Gemm&) const = default;
 };
 
 // One case of the conformance suite.
@@ -129,10 +139,20 @@ struct OpDef {
   // its output 0 has the bits of output 0 of this op on as many of its own first inputs, whatever the attributes; `reuse` then
   // drops the other node (a backward that passes by the loss once more)
   const OpDef* recomputes = nullptr;
-  // floating-point operations of the GEMMs it runs (2mnk each); null = none
+  // the matrix products that it runs; null = none
+  std::vector<Gemm> (*gemms)(const OpView&) = nullptr;
+  // their floating-point operations, where it leaves a part of them out (a causal mask); null = 2mnk each
   int64_t (*gemm_flops)(const OpView&) = nullptr;
   std::vector<Sample> (*samples)() = nullptr;
   Traits traits = {};
 };
+
+inline int64_t gemm_flops(const OpDef& op, const OpView& v) {
+  if (op.gemm_flops != nullptr) return op.gemm_flops(v);
+  int64_t total = 0;
+  if (op.gemms != nullptr)
+    for (const Gemm& gemm : op.gemms(v)) total += gemm.flops();
+  return total;
+}
 
 }  // namespace ringmaster::ir

@@ -218,8 +218,15 @@ template <LossHeadSpec::Kind kind> std::unique_ptr<ir::Kernel> cpu(const OpView&
       scratch);
 }
 
-template <int products> int64_t gemm_flops(const OpView& v) {
-  return 2 * products * v.in[2].shape.elements() * v.in[1].shape.elements();
+// The logits, and with a gradient dx and dweight.
+template <int products> std::vector<ir::Gemm> gemms(const OpView& v) {
+  const int64_t rows = v.in[2].shape.elements(), classes = v.in[1].shape[0], width = v.in[1].shape[1];
+  const DType dtype = v.in[0].dtype;
+  std::vector<ir::Gemm> list{{.m = rows, .n = classes, .k = width, .transpose_b = true, .dtype = dtype},
+                             {.m = rows, .n = width, .k = classes, .dtype = dtype},
+                             {.m = classes, .n = width, .k = rows, .transpose_a = true, .dtype = dtype}};
+  list.resize(products);
+  return list;
 }
 
 // ---- samples: odd sizes; fewer rows than a chunk and several chunks; one tile of classes and several; tails both ways
@@ -276,7 +283,7 @@ const OpDef linear_cross_entropy_op{
     .decompose = decompose,
     .reference = reference,
     .cpu = cpu<LossHeadSpec::loss>,
-    .gemm_flops = gemm_flops<1>,
+    .gemms = gemms<1>,
     .samples =
         [] {
           return samples_of(0, {{{"chunk", std::string("rows")}}, {{"chunk", std::string("vocabulary")}}});
@@ -292,7 +299,7 @@ const OpDef linear_cross_entropy_rows_grad_op{.name = "linear_cross_entropy_rows
                                               .reference = reference_rows_grad,
                                               .cpu = cpu<LossHeadSpec::rows>,
                                               .recomputes = &linear_cross_entropy_op,
-                                              .gemm_flops = gemm_flops<3>,
+                                              .gemms = gemms<3>,
                                               .samples = [] { return samples_of(1, {{}}); },
                                               .traits = traits};
 
@@ -304,7 +311,7 @@ const OpDef linear_cross_entropy_vocabulary_grad_op{.name = "linear_cross_entrop
                                                     .decompose = decompose_vocabulary_grad,
                                                     .reference = reference_vocabulary_grad,
                                                     .cpu = cpu<LossHeadSpec::vocabulary>,
-                                                    .gemm_flops = gemm_flops<3>,
+                                                    .gemms = gemms<3>,
                                                     .samples = [] { return samples_of(2, {{}}); },
                                                     .traits = traits};
 

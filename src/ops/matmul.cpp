@@ -152,9 +152,9 @@ std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
       scratch);
 }
 
-int64_t gemm_flops(const OpView& v) {
+std::vector<ir::Gemm> gemms(const OpView& v) {
   const backend::MatmulSpec s = problem(v);
-  return 2 * s.batch * s.m * s.n * s.k;
+  return {{s.batch, s.m, s.n, s.k, s.transpose_a, s.transpose_b, s.dtype}};
 }
 
 std::vector<ir::Sample> samples() {
@@ -231,7 +231,7 @@ const OpDef matmul_op{
     .grad = grad,
     .reference = reference,
     .cpu = cpu,
-    .gemm_flops = gemm_flops,
+    .gemms = gemms,
     .samples = samples,
     .traits = {.cast = ir::CastClass::low_precision, .cost = ir::CostClass::compute, .sums = 0, .f32_out = true}};
 

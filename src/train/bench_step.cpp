@@ -7,9 +7,28 @@
 
 #include <algorithm>
 #include <chrono>
-#include <map>
 
 namespace ringmaster::train {
+
+namespace {
+
+std::string detail_of(const std::vector<ir::Gemm>& gemms, const std::vector<ir::Type>& in,
+                      const std::vector<ir::Type>& out) {
+  if (gemms.empty()) return ir::str(out.empty() ? in.front() : out.front());
+  const ir::Gemm& g = gemms.front();
+  return fmt::format("{}{} x {} x {}{}", g.batch > 1 ? fmt::format("{} of ", g.batch) : "", g.m, g.k, g.n,
+                     g.dtype == DType::f32 ? "" : fmt::format(" {}", name(g.dtype)));
+}
+
+}  // namespace
+
+InstructionRow row_of(const ir::Graph& graph, const ir::Node& node) {
+  const auto in = graph.input_types(node), out = graph.output_types(node);
+  InstructionRow row{.op = node.op->name, .scope = node.scope, .key = exec::kernel_key(node, in)};
+  if (node.op->gemms != nullptr) row.gemms = node.op->gemms({node.attrs, in, out});
+  row.detail = detail_of(row.gemms, in, out);
+  return row;
+}
 
 BenchStep::BenchStep(const config::Resolved& resolved, comm::Communicator& comm, int64_t warmup)
     : config_(resolved.config), comm_(comm), wire_(comm) {
@@ -77,20 +96,26 @@ int64_t BenchStep::tokens_per_step() const {
 
 std::vector<InstructionRow> BenchStep::instructions() const {
   std::vector<InstructionRow> rows;
-  const auto steps = static_cast<double>(std::max<int64_t>(timed_steps_, 1));
-  double total = 0;
+  const int64_t steps = std::max<int64_t>(timed_steps_, 1);
   for (const auto& executor : session_->executors()) {
-    for (const exec::ProfileRow& row : executor->profile()) {
-      if (row.runs == 0) continue;
-      const int64_t runs = row.runs / std::max<int64_t>(timed_steps_, 1);
-      rows.push_back({row.node->op->name, row.node->scope, row.seconds / steps, row.flops * runs, row.bytes * runs, 0});
-      total += row.seconds / steps;
+    for (const exec::ProfileRow& timed : executor->profile()) {
+      if (timed.runs == 0) continue;
+      InstructionRow row = row_of(executor->graph(), *timed.node);
+      row.runs = timed.runs / steps;
+      row.seconds = timed.seconds / static_cast<double>(steps);
+      row.flops = timed.flops * row.runs;
+      row.bytes = timed.bytes * row.runs;
+      rows.push_back(std::move(row));
     }
   }
-  for (InstructionRow& row : rows) row.share = total > 0 ? row.seconds / total : 0;
-  std::stable_sort(rows.begin(), rows.end(),
-                   [](const InstructionRow& a, const InstructionRow& b) { return a.seconds > b.seconds; });
+  rank_by_time(rows);
   return rows;
+}
+
+void BenchStep::observe(const std::function<void(const exec::Instant&)>& observer) {
+  for (const PhaseRun& phase : phases_) phase.program().observe(observer);
+  step();
+  for (const PhaseRun& phase : phases_) phase.program().observe({});
 }
 
 }  // namespace ringmaster::train

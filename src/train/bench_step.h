@@ -5,21 +5,17 @@
 #include "config/load.h"
 #include "data/open.h"
 #include "train/phase_run.h"
+#include "train/roofline.h"
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 namespace ringmaster::train {
 
-// One row of the profile over the timed steps, slowest first.
-struct InstructionRow {
-  std::string op, scope;
-  double seconds = 0;  // a step
-  int64_t flops = 0;   // GEMM, a step
-  int64_t bytes = 0;   // read and written, a step
-  double share = 0;    // of the time in all instructions
-};
+// What tables show of a node: all but its times, runs and FLOPs.
+InstructionRow row_of(const ir::Graph& graph, const ir::Node& node);
 
 class BenchStep {
  public:
@@ -31,7 +27,9 @@ class BenchStep {
   int64_t tokens_per_step() const;
   std::string items() const { return data::offer(config_).items; }  // what it counts: "tokens", "points"
   const Session& session() const { return *session_; }
-  std::vector<InstructionRow> instructions() const;  // of this rank
+  std::vector<InstructionRow> instructions() const;  // of this rank over the timed steps, slowest first
+  // Runs one step more, with `observer` before each kernel.
+  void observe(const std::function<void(const exec::Instant&)>& observer);
 
  private:
   void step();

@@ -146,6 +146,7 @@ MemoryLimit memory_limit(int node_ranks) {
 }
 
 int64_t peak_resident_bytes() { return proc_kib("/proc/self/status", "VmHWM"); }
+int64_t peak_resident_bytes(int pid) { return proc_kib(fmt::format("/proc/{}/status", pid).c_str(), "VmHWM"); }
 int64_t proportional_resident_bytes() { return proc_kib("/proc/self/smaps_rollup", "Pss"); }
 
 int64_t page_faults() {

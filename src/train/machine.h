@@ -22,6 +22,7 @@ MemoryLimit memory_limit(int node_ranks);  // the smallest for one rank when `no
 
 // Of this process, bytes; 0 if the kernel does not say.
 int64_t peak_resident_bytes();          // VmHWM
+int64_t peak_resident_bytes(int pid);   // of another process: 0 once it has ended
 int64_t proportional_resident_bytes();  // PSS
 int64_t page_faults();                  // minor and major so far
 

@@ -74,6 +74,8 @@ for value in hot -1 nan; do refused '0 takes the most probable token' sample "$w
 for value in 0 -1 1.5; do refused 'K most probable tokens; default all' sample "$work" --top-k "$value"; done
 for value in 0 1.5; do refused 'above 0 and at most 1' sample "$work" --top-p "$value"; done
 refused '\-\-vs' bench step "$work/good.yaml" --vs tensorflow
+refused '\-\-filter' bench ops --filter '('
+refused '\-\-set' bench ops --set training.steps=1
 SLURM_PROCID=1 SLURM_NTASKS=4 SLURM_STEP_NUM_TASKS=4 refused 'mpi=pmix' train "$work/good.yaml"
 path=/nowhere refused 'mpirun' train "$work/good.yaml" --ranks 2
 

@@ -76,6 +76,11 @@ has(plan["memory"], "limit_bytes source fits")
 tight = ask("plan", "memory", "plan", work + "/tiny.yaml", "--memory", "1KiB", code=3)
 assert tight["memory"] == {"limit_bytes": 1024, "source": "flag", "fits": False}
 
+
+def plan_flops(ranks):
+    return ask("plan", "flops_per_step", "plan", work + "/tiny.yaml", "--ranks", str(ranks))["flops_per_step"]
+
+
 evaluation = ask("eval", "step validation_loss validation_tokens params_hash", "eval", run)
 assert evaluation["step"] == 3 and evaluation["validation_tokens"] == 1999
 listed = ask("checkpoint_ls", "checkpoints", "checkpoint", "ls", run)["checkpoints"]
@@ -95,7 +100,23 @@ bench = ask("bench", "cpu isa cores ranks threads_per_rank pairs gemm_peak triad
             "bench", "step", work + "/tiny.yaml", "--pairs", "2", "--ranks", "2")
 has(bench["rows"][0], "name bytes unit values median min max gemm_roofline_ratio bytes_sent_per_rank messages_per_rank memory_bound_share vs")
 assert bench["ranks"] == 2 and len(bench["rows"][0]["values"]) == 2 and bench["rows"][0]["bytes_sent_per_rank"] > 0
-has(bench["instructions"][0], "op scope seconds flops bytes share")
+instruction_fields = "op scope detail runs seconds flops bytes share gemm_peak_share triad_share"
+has(bench["instructions"][0], instruction_fields)
+step = bench["rows"][0]
+assert step["gemm_roofline_ratio"] > 0 and 0 < step["memory_bound_share"] <= 1 and step["peak_resident_bytes"] > 1 << 20
+ratios = [gemms / whole for gemms, whole in zip(step["gemm_seconds"], step["step_seconds"])]
+assert min(ratios) <= step["gemm_roofline_ratio"] <= max(ratios), (ratios, step)
+assert bench["gemm_peak"]["f32"] > 0 and bench["gemm_peak"]["bf16"] > 0 and bench["triad_bytes_per_second"] > 0
+assert sum(row["flops"] for row in bench["instructions"]) * 2 == plan_flops(2), bench["instructions"]
+for row in bench["instructions"]:
+    assert (row["gemm_peak_share"] is None) == (row["flops"] == 0), row
+alone = ask("bench", "cpu isa cores ranks threads_per_rank pairs gemm_peak triad_bytes_per_second rows instructions",
+            "bench", "ops", work + "/tiny.yaml", "--filter", "layer_norm")
+assert all("layer_norm" in row["op"] for row in alone["instructions"]), alone
+has(alone["instructions"][0], instruction_fields)
+assert {row["name"]: row["unit"] for row in alone["rows"]} == {"gemm f32": "FLOP/s", "gemm bf16": "FLOP/s", "triad": "bytes/s"}
+machine = ask("bench", "rows instructions", "bench", "ops", "--filter", "^$")
+assert not machine["instructions"] and {row["name"] for row in machine["rows"]} >= {"gemm f32", "gemm bf16", "triad"}
 error = ask("error", "code kind message file line column key found expected cure", "eval", work + "/nothing", code=2)
 assert error["code"] == 2 and error["kind"] == "checkpoint"
 assert ask("error", "kind", "plan", work + "/tiny.yaml", "--nonsense", code=2)["kind"] == "usage"
@@ -124,8 +145,8 @@ assert [line["step"] for line in lines if line["kind"] == "checkpoint"] == [3]
 has(next(line for line in lines if line["kind"] == "checkpoint"), "path sequence bytes stall_seconds params_hash state_hash")
 
 # ---- every flag of --help exists, and what is not there is refused
-for command in ("train", "eval", "sample", "plan", "config show", "config schema", "models", "ops", "doctor", "bench step",
-                "checkpoint ls", "checkpoint verify"):
+for command in ("train", "eval", "sample", "plan", "config show", "config schema", "models", "ops", "doctor",
+                "bench step", "bench ops", "checkpoint ls", "checkpoint verify"):
     text = call([*command.split(), "--help"])
     assert text.startswith(f"ringmaster {command}: ") and "--help" in text, text
 assert re.fullmatch(r"ringmaster \d+\.\d+\.\d+\n", call(["--version"]))
