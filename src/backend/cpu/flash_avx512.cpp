@@ -29,9 +29,6 @@ struct Avx512 {
     const __mmask16 yes = _mm512_cmp_ps_mask(_mm512_set1_ps(key), limit.v, _CMP_LT_OQ);
     return {_mm512_mask_mov_ps(_mm512_set1_ps(nothing), yes, x.v)};
   }
-  static V finite_or_zero(V x) {
-    return {_mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x.v, _mm512_set1_ps(nothing), _CMP_NEQ_UQ), x.v)};
-  }
   static V inverse_or_zero(V x) {
     return {_mm512_maskz_div_ps(_mm512_cmp_ps_mask(x.v, _mm512_setzero_ps(), _CMP_NEQ_UQ), _mm512_set1_ps(1.0F), x.v)};
   }

@@ -137,9 +137,8 @@ template <typename A>
   for (int j = 0; j < 2; ++j) top[j] = A::load(tops + 16 * j);
   score<A>(l, s, s.q + index * l.units() * strip, sight, k0, n, top);
   for (int j = 0; j < 2; ++j) {
-    const V shift = A::finite_or_zero(top[j]);  // nothing seen yet: exp(-infinity - 0) is 0
-    rescale[j] = A::exp2((A::load(tops + 16 * j) - shift) * factor);
-    const V total = weigh<A>(s, j, n, shift, factor);
+    rescale[j] = A::exp2((A::load(tops + 16 * j) - top[j]) * factor);
+    const V total = weigh<A>(s, j, n, top[j], factor);
     A::store(totals + 16 * j, A::fma(A::load(totals + 16 * j), rescale[j], total));
     A::store(tops + 16 * j, top[j]);
   }
