@@ -58,7 +58,8 @@ const Loops& loops_for(const FlashSpec& spec) {
   const bool wide = has_avx512() && spec.isa != FlashSpec::avx2;
   CHECK(wide || spec.isa != FlashSpec::avx512, "this CPU has no AVX-512");
   if (spec.dtype != DType::bf16) return wide ? flash::f32_avx512 : flash::f32_avx2;
-  return wide && __builtin_cpu_supports("avx512bf16") ? flash::bf16_avx512 : flash::rounded_avx2;
+  const bool products = __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512dq");
+  return wide && products ? flash::bf16_avx512 : flash::rounded_avx2;
 }
 
 Layout layout_of(const FlashSpec& s, const Loops& loops) {

@@ -27,7 +27,7 @@ struct FlashSpec {
   DType dtype = DType::f32;
   bool causal = false;  // query i sees keys j <= i
   double scale = 1.0;   // > 0
-  int64_t q_tile = 128, k_tile = 128;
+  int64_t q_tile = 256, k_tile = 64;
   enum Isa { best, avx2, avx512 } isa = best;  // for tests: what this CPU may use
 };
 

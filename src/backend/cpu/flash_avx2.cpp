@@ -28,11 +28,6 @@ template <bool Rounded> struct Avx2 {
     return {_mm256_blendv_ps(never, x.lo, _mm256_cmp_ps(k, limit.lo, _CMP_LT_OQ)),
             _mm256_blendv_ps(never, x.hi, _mm256_cmp_ps(k, limit.hi, _CMP_LT_OQ))};
   }
-  static V finite_or_zero(V x) {
-    const __m256 never = _mm256_set1_ps(nothing);
-    return {_mm256_and_ps(x.lo, _mm256_cmp_ps(x.lo, never, _CMP_NEQ_UQ)),
-            _mm256_and_ps(x.hi, _mm256_cmp_ps(x.hi, never, _CMP_NEQ_UQ))};
-  }
   static V inverse_or_zero(V x) {
     const __m256 zero = _mm256_setzero_ps();
     const V y = V(1.0F) / x;

@@ -17,8 +17,8 @@ template <typename A> int64_t p_stride(const Layout& l) { return l.q_tile / A::p
 
 // p and ds of `n` keys for one strip: rows [key][q_tile] for both, pairs for ds.
 template <typename A>
-void slopes(const Layout& l, const BackwardScratch& s, const Block& b, int64_t index, const Sight<A>& sight,
-            int64_t n) {
+[[gnu::noinline]] void slopes(const Layout& l, const BackwardScratch& s, const Block& b, int64_t index,
+                              const Sight<A>& sight, int64_t n) {
   const int64_t units = l.units(), strip_at = b.first + index, stride = p_stride<A>(l);
   const uint32_t *q = s.q + strip_at * units * strip, *dy = s.dy + strip_at * units * strip;
   const typename A::V scale = A::set(l.scale), to_log2 = A::set(log2_e);
@@ -58,7 +58,8 @@ void slopes(const Layout& l, const BackwardScratch& s, const Block& b, int64_t i
 }
 
 // dq of one strip += ds k
-template <typename A> void add_dq(const Layout& l, const BackwardScratch& s, const Block& b, int64_t index, int64_t n) {
+template <typename A>
+[[gnu::noinline]] void add_dq(const Layout& l, const BackwardScratch& s, const Block& b, int64_t index, int64_t n) {
   float* dq = s.dq + (b.first + index) * l.rows() * strip;
   const uint32_t* ds = A::pair == 2 ? s.ds_pairs : s.ds + index * strip;
   const int64_t stride = A::pair == 2 ? strip : p_stride<A>(l);
@@ -73,7 +74,8 @@ template <typename A> void add_dq(const Layout& l, const BackwardScratch& s, con
 }
 
 // to [mr keys][lanes of dim] += a [mr keys][units of queries] b [units of queries][lanes of dim]
-template <typename A> void add_rows(const Layout& l, int64_t units, const uint32_t* a, const uint32_t* b, float* to) {
+template <typename A>
+[[gnu::noinline]] void add_rows(const Layout& l, int64_t units, const uint32_t* a, const uint32_t* b, float* to) {
   const int64_t lanes = l.lanes();
   int64_t d = 0;
   for (; d + 16 * A::nr <= lanes; d += 16 * A::nr) {
@@ -100,15 +102,17 @@ template <typename A> void backward_block(const Layout& l, const Head& h, const 
     slopes<A>(l, s, b, i, sight, up(seen, group));
     add_dq<A>(l, s, b, i, up(seen, group));
   }
-  for (int64_t k = 0; k < b.keys; k += A::mr) {
-    int64_t i = begin;  // queries before the first key of a group have no p here
-    const int64_t key = b.k0 + k / group * group;
-    while (l.causal && i < b.strips && (b.first + i + 1) * strip <= key) ++i;
-    const int64_t units = (b.strips - i) * strip / A::pair, at = k * p_stride<A>(l) + i * strip / A::pair;
-    const int64_t row = (b.first + i) * strip / A::pair * l.lanes();
-    add_rows<A>(l, units, s.p + at, s.dy_pairs + row, s.dv + k * l.lanes());
-    add_rows<A>(l, units, s.ds + at, s.q_pairs + row, s.dk + k * l.lanes());
-  }
+  const auto add = [&](const uint32_t* a, const uint32_t* x, float* to) {
+    for (int64_t k = 0; k < b.keys; k += A::mr) {
+      int64_t i = begin;  // queries before the first key of a group have no p here
+      const int64_t key = b.k0 + k / group * group;
+      while (l.causal && i < b.strips && (b.first + i + 1) * strip <= key) ++i;
+      const int64_t units = (b.strips - i) * strip / A::pair, at = k * p_stride<A>(l) + i * strip / A::pair;
+      add_rows<A>(l, units, a + at, x + (b.first + i) * strip / A::pair * l.lanes(), to + k * l.lanes());
+    }
+  };
+  add(s.p, s.dy_pairs, s.dv);
+  add(s.ds, s.q_pairs, s.dk);
 }
 
 template <typename A> void backward(const Layout& l, const Head& h, const HeadGrad& g, char* scratch) {

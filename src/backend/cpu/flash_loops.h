@@ -2,6 +2,7 @@
 // flash_loops: small products in registers and the forward loops, over an arithmetic A, which one object file for an instruction
 // set defines (flash_avx2.cpp, flash_avx512.cpp). Nothing here may call a function that other object files share: the linker
 // would keep one copy of it, perhaps the one for the wider instruction set.
+// Functions with a product are not inlined into each other: each wants all registers for itself.
 //   A: V sixteen f32; U an operand of `dot`; mr x nr the registers of a product; pair the elements of a unit
 #pragma once
 #include <cmath>
@@ -13,7 +14,7 @@ namespace ringmaster::backend::flash {
 
 inline constexpr float nothing = -std::numeric_limits<float>::infinity();
 inline constexpr float log2_e = 0x1.715476p+0F;
-// Taylor terms of 2^r, r in [-1/2, 1/2], from r^7 down: within 5e-9, from r^5 down within 3e-6
+// Taylor terms of 2^r, r in [-1/2, 1/2], from r^7 down: within 5e-9
 inline constexpr float exp2_terms[] = {0x1.ffcbfcp-17F, 0x1.430912p-13F, 0x1.5d87fep-10F, 0x1.3b2ab6p-7F,
                                        0x1.c6b08ep-5F,  0x1.ebfbep-3F,   0x1.62e43p-1F,   1.0F};
 
@@ -45,7 +46,9 @@ template <typename A, int NR>
 template <typename A, int NR>
 [[gnu::always_inline]] inline void product(int64_t units, const uint32_t* a, int64_t a_row, int64_t a_step,
                                            const uint32_t* b, int64_t b_step, typename A::V (&sum)[A::mr][NR]) {
-  const uint32_t* rows[A::mr / 4];  // three strides reach four rows from each: what the addressing modes offer
+  // Three strides reach four rows from each pointer, which is what addressing modes offer. Left alone, the compiler makes one
+  // pointer a row and keeps them in memory: the empty asm hides from it how they move.
+  const uint32_t* rows[A::mr / 4];
   for (int i = 0; i < A::mr / 4; ++i) rows[i] = a + 4 * i * a_row;
   for (int64_t u = 0; u < units; ++u) {
     typename A::U x[NR];
@@ -57,7 +60,10 @@ template <typename A, int NR>
 #pragma GCC unroll 8
       for (int j = 0; j < NR; ++j) sum[i][j] = A::dot(y, x[j], sum[i][j]);
     }
-    for (int i = 0; i < A::mr / 4; ++i) rows[i] += a_step;
+    for (int i = 0; i < A::mr / 4; ++i) {
+      rows[i] += a_step;
+      asm("" : "+r"(rows[i]));
+    }
     b += b_step;
   }
 }
@@ -82,8 +88,8 @@ template <typename A> struct Sight {
 
 // Scores of `n` keys from k0 on: s.scores [n][32], -infinity where unseen. Raises top[2] to their largest.
 template <typename A>
-void score(const Layout& l, const ForwardScratch& s, const uint32_t* q, const Sight<A>& sight, int64_t k0, int64_t n,
-           typename A::V (&top)[2]) {
+[[gnu::noinline]] void score(const Layout& l, const ForwardScratch& s, const uint32_t* q, const Sight<A>& sight,
+                             int64_t k0, int64_t n, typename A::V (&top)[2]) {
   const int64_t units = l.units();
   for (int64_t i = 0; i < n; i += A::mr) {
     const bool masked = k0 + i + A::mr > sight.all;
@@ -106,7 +112,8 @@ void score(const Layout& l, const ForwardScratch& s, const uint32_t* q, const Si
 
 // weights p = exp(score - top) of one half of a strip into s.p; their sum
 template <typename A>
-typename A::V weigh(const ForwardScratch& s, int64_t half, int64_t n, typename A::V shift, typename A::V factor) {
+[[gnu::noinline]] typename A::V weigh(const ForwardScratch& s, int64_t half, int64_t n, typename A::V shift,
+                                      typename A::V factor) {
   typename A::V total = A::set(0.0F);
   for (int64_t i = 0; i < n; i += 2) {
     const float* at = s.scores + i * strip + 16 * half;
@@ -121,8 +128,8 @@ typename A::V weigh(const ForwardScratch& s, int64_t half, int64_t n, typename A
 
 // One strip of queries against one block of keys, which lies packed in s.k and s.v.
 template <typename A>
-void forward_strip(const Layout& l, const ForwardScratch& s, int64_t index, const Sight<A>& sight, int64_t k0,
-                   int64_t n) {
+[[gnu::noinline]] void forward_strip(const Layout& l, const ForwardScratch& s, int64_t index, const Sight<A>& sight,
+                                     int64_t k0, int64_t n) {
   using V = typename A::V;
   float *tops = s.top + index * strip, *totals = s.total + index * strip;
   const V factor = A::set(l.scale * log2_e);
@@ -130,9 +137,8 @@ void forward_strip(const Layout& l, const ForwardScratch& s, int64_t index, cons
   for (int j = 0; j < 2; ++j) top[j] = A::load(tops + 16 * j);
   score<A>(l, s, s.q + index * l.units() * strip, sight, k0, n, top);
   for (int j = 0; j < 2; ++j) {
-    const V shift = A::finite_or_zero(top[j]);  // nothing seen yet: exp(-infinity - 0) is 0
-    rescale[j] = A::exp2((A::load(tops + 16 * j) - shift) * factor);
-    const V total = weigh<A>(s, j, n, shift, factor);
+    rescale[j] = A::exp2((A::load(tops + 16 * j) - top[j]) * factor);
+    const V total = weigh<A>(s, j, n, top[j], factor);
     A::store(totals + 16 * j, A::fma(A::load(totals + 16 * j), rescale[j], total));
     A::store(tops + 16 * j, top[j]);
   }

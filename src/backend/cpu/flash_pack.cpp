@@ -177,8 +177,7 @@ void pack_queries(const Layout& l, const Head& h, const HeadGrad& g, const Backw
   }
   for (int64_t i = 0; i < l.strips() * strip; ++i) {
     const bool real = i < l.q_len;
-    // a query without keys, or none at all: exp(score - infinity) is 0
-    s.lse[i] = real && h.lse[i] != -infinity ? h.lse[i] : infinity;
+    s.lse[i] = real ? h.lse[i] : infinity;  // exp(score - infinity) is 0
     s.dot[i] = real ? dot_product(row_of(dy, i), row_of(y, i), l.dtype, l.dim) : 0.0F;
     if (real && g.d_lse != nullptr)
       with_storage(g.d_lse_dtype, [&]<typename T>(T) { s.dot[i] -= widened(static_cast<const T*>(g.d_lse)[i]); });
