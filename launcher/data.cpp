@@ -40,19 +40,20 @@ Path checked_out(const Arguments& arguments) {
 data::TokenizerOptions tokenizer_of(const Arguments& arguments) {
   const std::string name = arguments.value("--tokenizer").value_or("gpt2");
   const std::string folder = arguments.value("--tokenizer-dir").value_or("");
-  const auto refuse = [](std::string message, const char* key, std::string found, std::string expected) {
+  const auto refuse = [](std::string message, const char* key, std::string found, std::string expected,
+                         std::string cure = program_name() + " data tokenize --help") {
     return Error({.kind = ErrorKind::usage,
                   .message = std::move(message),
                   .key = key,
                   .found = std::move(found),
                   .expected = std::move(expected),
-                  .cure = program_name() + " data tokenize --help"});
+                  .cure = std::move(cure)});
   };
   if (name != "gpt2" && name != "byte")
     throw refuse(fmt::format("unknown tokenizer `{}`", name), "--tokenizer", name, "gpt2 or byte");
   if (name == "gpt2" && folder.empty())
     throw refuse("the gpt2 tokenizer needs `--tokenizer-dir`", "--tokenizer-dir", "no folder",
-                 "the folder of encoder.json and vocab.bpe");
+                 "the folder of encoder.json and vocab.bpe", "give --tokenizer-dir DIR, or --tokenizer byte");
   if (name == "byte" && !folder.empty())
     throw refuse("`--tokenizer-dir` is given but would be ignored", "--tokenizer-dir", folder,
                  "--tokenizer-dir only with the gpt2 tokenizer");

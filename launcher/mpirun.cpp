@@ -219,6 +219,7 @@ int run_data_job(const Arguments& arguments, int ranks) {
   if (job.status == 0 ||
       (!job.out.empty() && arguments.command().find("--json") != nullptr && arguments.has("--json"))) {
     print(job.out);
+    if (job.status == 0) chatter(plain(job.err));  // what rank 0 notes beside its result
   } else if (!job.out.empty()) {
     chatter(job.out);  // rank 0's error
   } else {

@@ -15,11 +15,10 @@ standing() { find "$work" -type d -printf '%p\n' -o -printf '%p %s %T@\n' | sort
 
 # refused PATTERN ARGUMENT...: exit code 2, the pattern on stderr, nothing on stdout, no file made, changed or deleted
 refused() {
-  local pattern=$1 before
+  local pattern=$1 before code=0
   shift
   before=$(standing)
-  "$program" "$@" >"$work.out" 2>"$work.err"
-  local code=$?
+  "$program" "$@" >"$work.out" 2>"$work.err" || code=$?
   [ $code = 2 ] || fail "$*: exit code $code, expected 2"
   [ -s "$work.out" ] && fail "$*: stdout is not empty"
   grep -Eq "$pattern" "$work.err" || fail "$*: expected \"$pattern\" in: $(cat "$work.err")"

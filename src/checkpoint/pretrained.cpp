@@ -53,6 +53,9 @@ void store(DType dtype, float value, std::byte* at) {
 
 Pretrained::Pretrained(const Path& folder) : folder_(folder) {
   std::error_code ignored;
+  if (!std::filesystem::exists(folder, ignored))
+    throw refuse(folder, "does not exist", "a folder with config.json and model.safetensors",
+                 "nothing is downloaded: fetch the folder first, with git or the hub's own program");
   if (!std::filesystem::is_directory(folder, ignored))
     throw refuse(folder, "is not a folder", "a folder with config.json and model.safetensors",
                  "name the folder itself");

@@ -48,6 +48,8 @@ class Scan {
       largest = std::max(largest, here);
     }
     if (bad < 0) return;
+    // the commonest mistake has a name
+    const bool llmc = &format != &llmc_format && llmc_format.recognise(file);
     throw Error({.kind = ErrorKind::data,
                  .message = fmt::format("token id {} at byte {} of {} `{}` ({}) does not fit model.vocab_size {}",
                                         bad_id, byte_of(bad), source.key(), file.path(), format.name, vocab_size_),
@@ -55,8 +57,10 @@ class Scan {
                  .key = source.key(),
                  .found = fmt::format("token id {} at byte {}", bad_id, byte_of(bad)),
                  .expected = fmt::format("ids below {}", vocab_size_),
-                 .cure = fmt::format("set model.vocab_size to at least {}, or correct data.format if that is odd",
-                                     largest + 1)});
+                 .cure = llmc
+                             ? "it is a token file of llm.c: set data.format to llmc"
+                             : fmt::format("set model.vocab_size to at least {}, or correct data.format if that is odd",
+                                           largest + 1)});
   }
 
   int64_t vocab_size_;

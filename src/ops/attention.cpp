@@ -64,6 +64,18 @@ AttentionForm::AttentionForm(const OpView& v) : packed(v.attrs.flag("packed")), 
 
 int64_t AttentionForm::product_flops() const { return 2 * batch * heads * q_len * k_len * dim / (causal ? 2 : 1); }
 
+ir::Gemm AttentionForm::scores() const {
+  return {.batch = batch * heads, .m = q_len, .n = k_len, .k = dim, .transpose_b = true, .dtype = dtype};
+}
+ir::Gemm AttentionForm::rows(bool of_keys) const {
+  return {.batch = batch * heads,
+          .m = of_keys ? k_len : q_len,
+          .n = dim,
+          .k = of_keys ? q_len : k_len,
+          .transpose_a = of_keys,
+          .dtype = dtype};
+}
+
 backend::FlashSpec AttentionForm::spec() const {
   const auto strides = [&](int64_t tokens, int64_t parts) {
     return backend::HeadStrides{tokens * parts * heads * dim, parts * heads * dim, dim};
@@ -256,6 +268,11 @@ const OpDef attention_op{
     .decompose = decompose,
     .reference = reference,
     .cpu = cpu,
+    .gemms =
+        [](const OpView& v) {
+          const AttentionForm f(v);
+          return std::vector{f.scores(), f.rows(false)};
+        },
     .gemm_flops = [](const OpView& v) { return 2 * AttentionForm(v).product_flops(); },
     .samples = samples,
     .traits = {.cast = ir::CastClass::low_precision, .cost = ir::CostClass::compute}};

@@ -28,6 +28,9 @@ struct AttentionForm {
   ir::Type y() const { return {dtype, {batch, q_len, heads, dim}}; }
   ir::Type lse() const { return {DType::f32, {batch, heads, q_len}}; }
   int64_t product_flops() const;  // of one product; a causal mask halves it
+  // [q,k] of rows of D, or [q or k, D] of rows of the other: the two forms of product that attention is made of, whole
+  ir::Gemm scores() const;
+  ir::Gemm rows(bool of_keys) const;
   backend::FlashSpec spec() const;
   backend::FlashInputs pointers(const ir::KernelArgs& a) const;
 

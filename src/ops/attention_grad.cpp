@@ -149,17 +149,23 @@ std::vector<ir::Sample> samples() {
 
 }  // namespace
 
-const OpDef attention_grad_op{.name = "attention_grad",
-                              .doc = "the inputs of attention, y, lse, dy (, d_lse) -> dq, dk, dv or dqkv",
-                              .attrs = attention_attrs,
-                              .min_inputs = 4,
-                              .max_inputs = 8,
-                              .infer = infer,
-                              .decompose = decompose,
-                              .reference = reference,
-                              .cpu = cpu,
-                              .gemm_flops = [](const OpView& v) { return 5 * AttentionForm(v).product_flops(); },
-                              .samples = samples,
-                              .traits = {.cast = ir::CastClass::low_precision, .cost = ir::CostClass::compute}};
+const OpDef attention_grad_op{
+    .name = "attention_grad",
+    .doc = "the inputs of attention, y, lse, dy (, d_lse) -> dq, dk, dv or dqkv",
+    .attrs = attention_attrs,
+    .min_inputs = 4,
+    .max_inputs = 8,
+    .infer = infer,
+    .decompose = decompose,
+    .reference = reference,
+    .cpu = cpu,
+    .gemms =
+        [](const OpView& v) {  // s and dp; dq; dk and dv
+          const AttentionForm f(v);
+          return std::vector{f.scores(), f.scores(), f.rows(false), f.rows(true), f.rows(true)};
+        },
+    .gemm_flops = [](const OpView& v) { return 5 * AttentionForm(v).product_flops(); },
+    .samples = samples,
+    .traits = {.cast = ir::CastClass::low_precision, .cost = ir::CostClass::compute}};
 
 }  // namespace ringmaster::ops

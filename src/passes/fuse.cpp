@@ -6,7 +6,8 @@
 //   after    %d = matmul(%x, %dy) into_sum="first" ; %g = grain_sum(%d)
 // A new weight and its shadow are written together.
 //   before   %w, %m, %v = adam(...) ; %s bf16 = cast(%w)        after   %w, %m, %v, %s = adam(...) narrow="bf16"
-// The bits stay: the panel of a product is finished before it is added. Needs: the gradient has no other reader.
+// The bits stay: the panel of a product is finished before it is added, and all is added in the order of the exit's inputs. Needs: the
+// gradient has no other reader.
 #include <algorithm>
 
 #include "core/error.h"
@@ -35,9 +36,12 @@ Folded fold_gradients(ir::Graph& graph) {
         const ir::NodeId maker = graph.value(v).producer;
         const int sums = graph.node(maker).op->traits.sums;
         const bool alone = users[static_cast<size_t>(v)].size() == 1 && graph.node(maker).region == exit.region;
-        if (sums >= 0 && graph.value(v).index == sums && alone) makers.push_back(maker);
+        const bool in_order =
+            makers.empty() || position[static_cast<size_t>(makers.back())] < position[static_cast<size_t>(maker)];
+        if (sums < 0 || graph.value(v).index != sums || !alone || !in_order)
+          break;  // the exit adds the rest, in its order
+        makers.push_back(maker);
       }
-      std::ranges::sort(makers, {}, [&](ir::NodeId m) { return position[static_cast<size_t>(m)]; });
       for (const ir::NodeId maker : makers) {
         graph.node(maker).attrs.set("into_sum", maker == makers.front() ? std::string("first") : std::string("add"));
         folded.bytes +=

@@ -113,7 +113,10 @@ const char* what_it_is(Category category) {
 }  // namespace
 
 PlanReport plan(const config::Resolved& resolved, const PlanOptions& options) {
-  PlanReport report{.name = Path(resolved.file).stem().string(), .ranks = options.ranks, .isa = isa()};
+  PlanReport report{.name = Path(resolved.file).stem().string(),
+                    .ranks = options.ranks,
+                    .compute = resolved.config.precision.compute,
+                    .isa = isa()};
   const config::Config& c = resolved.config;
   check_recipe(resolved);
   report.threads = options.threads > 0 ? options.threads : threads_per_rank(c.launch.threads_per_rank, options.ranks);
@@ -181,9 +184,9 @@ std::string to_text(const PlanReport& r) {
   const RankPlan& most =
       *std::max_element(r.per_rank.begin(), r.per_rank.end(),
                         [](const RankPlan& a, const RankPlan& b) { return a.peak_bytes < b.peak_bytes; });
-  std::string out = fmt::format("{} on {} rank{} x {} thread{}, {}   {}: {} of {} a rank ({})\n\n", r.name, r.ranks,
-                                r.ranks == 1 ? "" : "s", r.threads, r.threads == 1 ? "" : "s", r.isa,
-                                r.fits ? "fits" : "DOES NOT FIT", bytes_text(most.peak_bytes),
+  std::string out = fmt::format("{} on {} rank{} x {} thread{}, {} on {}   {}: {} of {} a rank ({})\n\n", r.name,
+                                r.ranks, r.ranks == 1 ? "" : "s", r.threads, r.threads == 1 ? "" : "s", r.compute,
+                                r.isa, r.fits ? "fits" : "DOES NOT FIT", bytes_text(most.peak_bytes),
                                 bytes_text(r.memory_limit), r.memory_source);
   for (const Category category : categories) {
     const auto found = most.by_category.find(category);

@@ -31,7 +31,7 @@ struct RankPlan {
 struct PlanReport {
   std::string name;  // of the config
   int ranks = 1, threads = 1;
-  std::string isa, plan_hash;
+  std::string compute, isa, plan_hash;  // compute: dtype of products
   int64_t parameters = 0;
   int64_t flops_per_step = 0;  // GEMM, all ranks
   std::vector<RankPlan> per_rank;

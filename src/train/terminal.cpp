@@ -122,9 +122,9 @@ void Terminal::units(std::string items, std::string loss) {
 }
 
 void Terminal::headline(const Headline& h) {
-  const std::string left = fmt::format("{}  {} parameters, {} rank{} x {} thread{} ({})", h.name,
+  const std::string left = fmt::format("{}  {} parameters, {} rank{} x {} thread{} ({} on {})", h.name,
                                        count_text(static_cast<double>(h.parameters), " "), h.ranks,
-                                       h.ranks == 1 ? "" : "s", h.threads, h.threads == 1 ? "" : "s", h.isa);
+                                       h.ranks == 1 ? "" : "s", h.threads, h.threads == 1 ? "" : "s", h.compute, h.isa);
   const std::string right = fmt::format("plan: {} a rank", bytes_text(h.plan_bytes));
   const int gap = std::max(3, std::min(columns_, 100) - static_cast<int>(cells(left) + cells(right)));
   note(left + std::string(static_cast<size_t>(gap), ' ') + right);

@@ -16,8 +16,8 @@ struct Headline {
   std::string name;  // of the config
   int64_t parameters = 0;
   int ranks = 1, threads = 1;
-  std::string isa;
-  int64_t plan_bytes = 0;  // a rank
+  std::string compute, isa;  // dtype of products; instruction set
+  int64_t plan_bytes = 0;    // a rank
 };
 
 struct StepView {

@@ -183,6 +183,7 @@ class Run {
                         .parameters = facts_.parameters,
                         .ranks = facts_.ranks,
                         .threads = facts_.threads,
+                        .compute = resolved_.config.precision.compute,
                         .isa = facts_.isa,
                         .plan_bytes = session_->programs().peak_bytes()});
     const std::string idle = about_idle_ranks(session_->programs().num_grains, facts_.ranks);

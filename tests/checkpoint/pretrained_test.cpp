@@ -76,7 +76,8 @@ TEST(Pretrained, WhatIsMissingHasACure) {
   EXPECT_NE(folder.refused().message.find("pytorch_model.bin"), std::string::npos);
   std::filesystem::remove(folder.path() / "config.json");
   EXPECT_NE(folder.refused().message.find("config.json"), std::string::npos);
-  EXPECT_EQ(error_of([&] { Pretrained(folder.path() / "none"); }).message, "is not a folder");
+  EXPECT_EQ(error_of([&] { Pretrained(folder.path() / "none"); }).message, "does not exist");
+  EXPECT_EQ(error_of([&] { Pretrained(folder.path() / "pytorch_model.bin"); }).message, "is not a folder");
 }
 
 TEST(Pretrained, BooleanMasksAreRead) {

@@ -89,7 +89,7 @@ HeadOfProgram head_of(ir::Graph graph, const config::Config& c) {
       const ir::Node& node = graph.node(id);
       if (node.scope != "lm_head") continue;
       const std::vector<ir::Type> in = graph.input_types(node), out = graph.output_types(node);
-      if (node.op->gemm_flops != nullptr) flops += node.op->gemm_flops({node.attrs, in, out});
+      flops += ir::gemm_flops(*node.op, {node.attrs, in, out});
       for (const ir::Type& type : out) head.largest_value = std::max(head.largest_value, type.shape.elements());
     }
   const int64_t one = 2 * c.training.grain_size * c.training.seq_len * c.model.vocab_size * c.model.width;

@@ -35,12 +35,27 @@ for grain
   %y f32[4,3] = input() name="y" shape=[4,3]
   %d f32[3,2] = matmul(%y, %x) transpose_a=true
   %e f32[3,2] = embedding_grad(%x, %i) vocab=3
-  %g f32[3,2] = grain_sum(%e, %d)
+  %g f32[3,2] = grain_sum(%d, %e)
 step
   output(%g) name="g"
 )");
   EXPECT_NE(text.find("matmul(%2, %1) transpose_a=true into_sum=\"first\""), std::string::npos) << text;
   EXPECT_NE(text.find("embedding_grad(%1, %0) vocab=3 into_sum=\"add\""), std::string::npos) << text;
+}
+
+TEST(Fuse, TheOrderOfTheSumStays) {
+  const std::string text = R"(program p
+for grain
+  %i i32[4] = input() name="i" dtype="i32" shape=[4]
+  %x f32[4,2] = input() name="x" shape=[4,2]
+  %t f32[3,2] = input() name="t" shape=[3,2]
+  %d f32[3,2] = exp(%t)
+  %e f32[3,2] = embedding_grad(%x, %i) vocab=3
+  %g f32[3,2] = grain_sum(%d, %e)
+step
+  output(%g) name="g"
+)";
+  EXPECT_EQ(after(fuse, text), normal(text));
 }
 
 TEST(Fuse, WhatAnotherReadsKeepsItsMemory) {
