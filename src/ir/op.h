@@ -99,6 +99,7 @@ struct Traits {
   bool elementwise = false;    // out[i] depends on in[..][i] (after broadcasting) alone
   bool random = false;         // reads the counter-based generator
   bool host = false;           // runs on the CPU whatever the device
+  bool sparse = false;         // of its output most is 0: a gradient worth adding to a sum by itself
   int sums = -1;               // has the attribute into_sum: the kernel can add this output to a sum over the grains
   bool f32_out = false;        // has the attribute f32_out: of 16-bit inputs, the f32 sum as it is, not rounded
   bool converts = false;       // the output is input 0 in another dtype

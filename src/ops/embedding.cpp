@@ -195,7 +195,7 @@ const OpDef embedding_grad_op{.name = "embedding_grad",
                               .reference = reference_grad,
                               .cpu = cpu_grad,
                               .samples = samples_grad,
-                              .traits = {.sums = 0}};
+                              .traits = {.sparse = true, .sums = 0}};
 
 Tensor embedding(Tensor table, Tensor ids) { return table.builder().emit1(embedding_op, {table, ids}); }
 

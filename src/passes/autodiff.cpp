@@ -4,7 +4,6 @@
 //   after    for grain: %d = backward nodes of coefficient * sum / w ; %g = grain_sum(%d)
 // The seed is coefficient / weight with the GLOBAL weight, so gradients of grains add up to the gradient of the whole batch
 // whatever the split. Needs: one grain region that holds every loss term. Keeps: no node of the forward pass is changed.
-#include <algorithm>
 #include <map>
 
 #include "core/error.h"
@@ -80,11 +79,17 @@ std::string autodiff(Graph& graph, const Settings&) {
     for (const NodeId id : wanted) {
       const std::string name = graph.producer(graph.node(id).inputs[0]).attrs.text("name");
       const ir::ScopeGuard scope(builder, name);
-      std::vector<Tensor> parts;  // one a read of the state
-      for (size_t k = 0; k < reads[name].size(); ++k, ++next)
-        if (d[next].valid()) parts.push_back(d[next]);
-      std::ranges::sort(parts, {}, &Tensor::id);  // as they come to be, so that each can be added at once
-      if (parts.empty()) parts.push_back(ops::full(builder, graph.type(graph.node(id).outputs[0]), 0.0));
+      std::vector<Tensor> parts;  // sparse ones; then the sum of the others, which may cancel each other
+      Tensor dense;
+      for (size_t k = 0; k < reads[name].size(); ++k, ++next) {
+        if (!d[next].valid()) continue;
+        if (graph.producer(d[next].id()).op->traits.sparse)
+          parts.push_back(d[next]);
+        else
+          dense = dense.valid() ? ops::add(dense, d[next]) : d[next];
+      }
+      if (!dense.valid() && parts.empty()) dense = ops::full(builder, graph.type(graph.node(id).outputs[0]), 0.0);
+      if (dense.valid()) parts.push_back(dense);
       graph.replace_uses(graph.node(id).outputs[0], ops::grain_sum(parts).id());
       graph.remove(id);
     }
