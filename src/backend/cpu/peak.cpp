@@ -109,11 +109,11 @@ class GemmAlone::Impl {
     CHECK(whole.primitive.run(0, data, whole.scratch.data()), "oneDNN failed in a product alone");
   }
 
-  const MatmulSpec spec_;
-  const int threads_;
-  Matmul ours_;
-  PeakBuffer a_, b_, c_, scratch_;
-  std::vector<std::string> ways_;
+  const MatmulSpec& spec() const { return spec_; }
+  const std::vector<std::string>& ways() const { return ways_; }
+  const PeakBuffer& a() const { return a_; }
+  const PeakBuffer& b() const { return b_; }
+  const PeakBuffer& c() const { return c_; }
 
  private:
   // One primitive over the whole product, which oneDNN spreads over the threads itself.
@@ -132,7 +132,7 @@ class GemmAlone::Impl {
   bool prepare(bool packed) {
     if (spec_.dtype == DType::f16 || spec_.batch * spec_.m * spec_.n * spec_.k == 0) return false;
     const auto type = data_type(spec_.dtype);
-    const auto [batch, m, n, k] = std::tuple(spec_.batch, spec_.m, spec_.n, spec_.k);
+    const int64_t batch = spec_.batch, m = spec_.m, n = spec_.n, k = spec_.k;
     const auto matrix = [&](int64_t rows, int64_t columns, bool transposed) {
       return memory::desc(
           {batch, rows, columns}, type,
@@ -170,15 +170,20 @@ class GemmAlone::Impl {
     return to;
   }
 
+  MatmulSpec spec_;
+  int threads_;
+  Matmul ours_;
+  PeakBuffer a_, b_, c_, scratch_;
+  std::vector<std::string> ways_;
   std::vector<Whole> whole_;
 };
 
 GemmAlone::GemmAlone(const MatmulSpec& spec, int threads) : impl_(std::make_unique<Impl>(spec, threads)) {}
 GemmAlone::~GemmAlone() = default;
-const std::vector<std::string>& GemmAlone::ways() const { return impl_->ways_; }
+const std::vector<std::string>& GemmAlone::ways() const { return impl_->ways(); }
 void GemmAlone::run(size_t way) { impl_->run(way); }
-const PeakBuffer& GemmAlone::a() const { return impl_->a_; }
-const PeakBuffer& GemmAlone::b() const { return impl_->b_; }
+const PeakBuffer& GemmAlone::a() const { return impl_->a(); }
+const PeakBuffer& GemmAlone::b() const { return impl_->b(); }
 
 // Ours first: oneDNN's whole primitive takes ten times as long on some shapes, and is then run once.
 GemmAlone::Best GemmAlone::best() {
@@ -191,12 +196,12 @@ GemmAlone::Best GemmAlone::best() {
 }
 
 std::vector<float> GemmAlone::result() const {
-  const MatmulSpec& s = impl_->spec_;
+  const MatmulSpec& s = impl_->spec();
   std::vector<float> c(static_cast<size_t>(s.batch * s.m * s.n));
   if (s.dtype == DType::f32)
-    std::memcpy(c.data(), impl_->c_.data(), c.size() * sizeof(float));
+    std::memcpy(c.data(), impl_->c().data(), c.size() * sizeof(float));
   else
-    widen(impl_->c_.data(), s.dtype, c.data(), static_cast<int64_t>(c.size()));
+    widen(impl_->c().data(), s.dtype, c.data(), static_cast<int64_t>(c.size()));
   return c;
 }
 
