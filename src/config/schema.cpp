@@ -55,7 +55,7 @@ const Condition is_split{"data.source is file and data.validation_path is empty"
 
 using enum Effect;
 
-std::vector<Key> model_and_training_keys() {
+std::vector<Key> model_keys() {
   return {
       row<&Config::model, &Model::recipe>("model.recipe", {}, "what is trained; the command `models` lists the recipes",
                                           {.other_names = {"name", "architecture", "type"}}),
@@ -94,6 +94,11 @@ std::vector<Key> model_and_training_keys() {
       row<&Config::model, &Model::weight_clip>("model.weight_clip", {.range = not_negative},
                                                "after each update the critic's weights are clamped to this; 0 = never",
                                                {.applies_if = is_generated, .other_names = {"clip_value", "clamp"}}),
+  };
+}
+
+std::vector<Key> training_keys() {
+  return {
       row<&Config::training, &Training::steps>("training.steps", {.range = {1, far_away}}, "optimizer updates",
                                                {.other_names = {"max_steps", "max_iters", "num_steps", "iterations"}}),
       row<&Config::training, &Training::seed>("training.seed", {}, "seeds initialisation, sample order and dropout",
@@ -256,7 +261,7 @@ std::string number(double x) { return fmt::format("{}", x); }
 std::span<const Key> keys() {
   static const std::vector<Key> table = [] {
     std::vector<Key> all;
-    for (const auto& rows : {model_and_training_keys(), optimizer_and_scheduler_keys(), data_keys(), run_keys()}) {
+    for (const auto& rows : {model_keys(), training_keys(), optimizer_and_scheduler_keys(), data_keys(), run_keys()}) {
       all.insert(all.end(), rows.begin(), rows.end());
     }
     return all;
