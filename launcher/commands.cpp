@@ -144,7 +144,7 @@ std::vector<Command> preparing() {
   };
 }
 
-std::vector<Command> keeping() {
+std::vector<Command> measuring() {
   return {
       {.name = "bench step",
        .target = "CONFIG",
@@ -174,6 +174,11 @@ std::vector<Command> keeping() {
        .examples = {{"bench ops configs/gpt2-124m.yaml", "which instructions are far from the machine's peak?"},
                     {"bench ops --filter layer_norm", "one op, on the shapes of the shipped configs"}},
        .run = bench_ops},
+  };
+}
+
+std::vector<Command> keeping() {
+  return {
       {.name = "checkpoint ls",
        .target = "RUN",
        .doc = "the checkpoints of a run",
@@ -219,7 +224,8 @@ const Flag* Command::find(std::string_view flag) const {
 std::span<const Command> commands() {
   static const std::vector<Command> table = [] {
     std::vector<Command> all;
-    for (auto part : {running(), preparing(), looking(), keeping()}) all.insert(all.end(), part.begin(), part.end());
+    for (auto part : {running(), preparing(), looking(), measuring(), keeping()})
+      all.insert(all.end(), part.begin(), part.end());
     return all;
   }();
   return table;
