@@ -164,8 +164,7 @@ std::vector<Command> measuring() {
        .run = bench_step},
       {.name = "bench ops",
        .target = "[CONFIG]",
-       .doc = "what this machine reaches, and each instruction of CONFIG's step timed alone; without CONFIG each op on "
-              "shipped shapes",
+       .doc = "what this machine reaches, and each instruction of CONFIG's step alone; without CONFIG every op",
        .group = keeps,
        .flags = {{"--filter", "RE", "only instructions whose text matches, such as 'matmul.*mlp'; '^$' none at all"},
                  set,

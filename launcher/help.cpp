@@ -38,7 +38,7 @@ std::string overview() {
   std::string_view group;
   for (const Command& command : commands()) {
     if (command.group != group) out += fmt::format("\n{}\n", group = command.group);
-    out += fmt::format("  {:<28} {}\n", fmt::format("{} {}", command.name, command.target), command.doc);
+    out += fmt::format("  {:<31} {}\n", fmt::format("{} {}", command.name, command.target), command.doc);
   }
   out += fmt::format("\n{0} COMMAND --help says more; {0} --version is the version.\n\n", program);
   out +=
@@ -55,7 +55,7 @@ std::string group_help(std::string_view word) {
   if (find_command(word) != nullptr) return out;
   for (const Command& command : commands()) {
     if (command.name.starts_with(std::string(word) + " "))
-      out += fmt::format("  {:<28} {}\n", fmt::format("{} {}", command.name, command.target), command.doc);
+      out += fmt::format("  {:<31} {}\n", fmt::format("{} {}", command.name, command.target), command.doc);
   }
   return out;
 }
