@@ -118,7 +118,7 @@ int64_t visible_keys(const AttentionForm& f, std::span<const ir::RefTensor> in, 
 
 Tensor heads_first(Tensor x) {
   const Tensor y = transpose(x, {0, 2, 1, 3});
-  return y.dtype() == DType::f32 ? y : cast(y, DType::f32);
+  return cast(y, DType::f32);
 }
 Tensor tokens_first(Tensor x, DType dtype) {
   const Tensor y = transpose(x, {0, 2, 1, 3});

@@ -53,7 +53,7 @@ std::vector<Tensor> decompose(const ir::Attrs& attrs, std::span<const Tensor> in
   Tensor dot = sum(dy * y, {3}, true);
   if (has_d_lse(view, f)) {
     const Tensor d_lse = in[f.inputs + 3];
-    dot = dot - reshape(d_lse.dtype() == DType::f32 ? d_lse : cast(d_lse, DType::f32), column);
+    dot = dot - reshape(cast(d_lse, DType::f32), column);
   }
   const Tensor ds = scale(p * (matmul(dy, parts.v, {.transpose_b = true}) - dot), f.scale);
   const Tensor dq = tokens_first(matmul(ds, parts.k), f.dtype);

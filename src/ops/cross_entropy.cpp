@@ -53,7 +53,7 @@ std::vector<Tensor> grad(const ir::GradView& v) {
   return {v.in[0].builder().emit1(cross_entropy_grad_op, {v.in[0], v.in[1], v.out[0], v.d_out[0]}), {}};
 }
 
-Tensor wide(Tensor x) { return x.dtype() == DType::f32 ? x : cast(x, DType::f32); }
+Tensor wide(Tensor x) { return cast(x, DType::f32); }
 Tensor column(Tensor x) {
   Shape shape = x.shape();
   shape.push_back(1);
@@ -71,7 +71,7 @@ std::vector<Tensor> decompose_grad(const ir::Attrs&, std::span<const Tensor> in)
   const Tensor x = wide(in[0]), hot = one_hot(in[1], x.dim(-1));
   const Tensor p = exp(x - sum(hot * x, last, true) - column(in[2]));
   const Tensor dx = (p - hot) * column(in[3]);
-  return {in[0].dtype() == DType::f32 ? dx : cast(dx, in[0].dtype())};
+  return {cast(dx, in[0].dtype())};
 }
 
 size_t column_of(double target, size_t classes) {

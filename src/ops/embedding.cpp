@@ -54,12 +54,12 @@ std::vector<Type> infer_grad(const OpView& v) {
 std::vector<Tensor> grad(const ir::GradView& v) {
   const Tensor table = v.in[0];
   const Tensor d = table.builder().emit1(embedding_grad_op, {v.d_out[0], v.in[1]}, {{"vocab", table.dim(0)}});
-  return {table.dtype() == DType::f32 ? d : cast(d, table.dtype()), {}};
+  return {cast(d, table.dtype()), {}};
 }
 
 std::vector<Tensor> grad_grad(const ir::GradView& v) {
   const Tensor dy = v.in[0], d = embedding(v.d_out[0], v.in[1]);
-  return {dy.dtype() == DType::f32 ? d : cast(d, dy.dtype()), {}};
+  return {cast(d, dy.dtype()), {}};
 }
 
 size_t row_of(double id, int64_t rows) {

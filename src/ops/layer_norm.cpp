@@ -65,8 +65,8 @@ Tensor keep(Tensor statistic) {
   shape.push_back(1);
   return reshape(statistic, shape);
 }
-Tensor wide(Tensor x) { return x.dtype() == DType::f32 ? x : cast(x, DType::f32); }
-Tensor like(Tensor x, Tensor original) { return original.dtype() == DType::f32 ? x : cast(x, original.dtype()); }
+Tensor wide(Tensor x) { return cast(x, DType::f32); }
+Tensor like(Tensor x, Tensor original) { return cast(x, original.dtype()); }
 
 void add_to(Tensor& total, Tensor term) { total = total.valid() ? total + term : term; }
 

@@ -77,8 +77,7 @@ std::vector<Type> infer(const OpView& v) {
 }
 
 std::vector<Tensor> grad(const ir::GradView& v) {
-  Tensor a = v.in[0], b = v.in[1], dc = v.d_out[0];
-  if (dc.dtype() != a.dtype()) dc = cast(dc, a.dtype());
+  Tensor a = v.in[0], b = v.in[1], dc = cast(v.d_out[0], a.dtype());
   const bool ta = v.attrs.flag("transpose_a"), tb = v.attrs.flag("transpose_b");
   std::vector<Tensor> d(v.in.size());
   if (v.needed[0]) {
@@ -124,9 +123,13 @@ std::unique_ptr<ir::Kernel> empty_sum(const OpView& v) {
   const int64_t n = v.out[0].shape.elements(), row = v.in.size() == 3 ? v.in[2].shape.elements() : 0;
   return with_float(v.in[0].dtype, [&]<typename T>(T) {
     return with_float(v.out[0].dtype, [&]<typename C>(C) {
-      return ir::make_kernel([=](const ir::KernelArgs& a) {
+      return ir::make_kernel([=, into_sum = v.attrs.text("into_sum")](const ir::KernelArgs& a) {
         C* c = a.output<C>(0);
-        for (int64_t i = 0; i < n; ++i) c[i] = store<C>(row == 0 ? 0.0F : load(a.input<T>(2)[i % row]));
+        const bool add = adds_to_sum(into_sum, a.context);
+        for (int64_t i = 0; i < n; ++i) {
+          const float x = row == 0 ? 0.0F : load(a.input<T>(2)[i % row]);
+          c[i] = store<C>(add ? load(c[i]) + x : x);
+        }
       });
     });
   });
@@ -144,10 +147,11 @@ std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
   const int64_t scratch = matmul->scratch_bytes();
   return ir::make_kernel(
       [matmul = std::move(matmul), bias = spec.bias, into_sum = v.attrs.text("into_sum")](const ir::KernelArgs& a) {
+        const void* added = bias ? a.in[2] : nullptr;
         if (adds_to_sum(into_sum, a.context))
-          matmul->run_add(a.in[0], a.in[1], a.out[0], a.scratch);
+          matmul->run_add(a.in[0], a.in[1], added, a.out[0], a.scratch);
         else
-          matmul->run(a.in[0], a.in[1], bias ? a.in[2] : nullptr, a.out[0], a.scratch);
+          matmul->run(a.in[0], a.in[1], added, a.out[0], a.scratch);
       },
       scratch);
 }
@@ -210,13 +214,7 @@ std::vector<ir::Sample> samples() {
     shipped({token, f32({c, 4 * c}), f32({4 * c})}, stable);
     shipped({token, f32({vocabulary, c})}, stable_tb);
   }
-  list = with_16_bit(std::move(list));
-  for (size_t i = 0, n = list.size(); i < n; ++i) {  // 16 bits in, f32 out
-    if (list[i].in[0].dtype == DType::f32 || list[i].attrs.find("row_stable") != nullptr) continue;
-    list.push_back(list[i]);
-    list.back().attrs.set("f32_out", true);
-  }
-  return list;
+  return with_f32_out(with_16_bit(std::move(list)));
 }
 
 }  // namespace

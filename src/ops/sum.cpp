@@ -43,8 +43,7 @@ std::vector<ir::Type> infer(const ir::OpView& v) {
 std::vector<Tensor> grad(const ir::GradView& v) {
   Shape kept = v.in[0].shape();
   for (const int64_t d : v.attrs.ints("dims")) kept.set(static_cast<int>(d), 1);
-  const Tensor dx = broadcast_to(reshape(v.d_out[0], kept), v.in[0].shape());
-  return {dx.dtype() == v.in[0].dtype() ? dx : cast(dx, v.in[0].dtype())};
+  return {cast(broadcast_to(reshape(v.d_out[0], kept), v.in[0].shape()), v.in[0].dtype())};
 }
 
 void reference(const ir::OpView& v, std::span<const ir::RefTensor> in, std::span<ir::RefTensor> out,
@@ -146,11 +145,7 @@ std::vector<ir::Sample> samples() {
       with_16_bit({over({1}, {0}), over({17}, {0}), over({3, 5, 7}, {0, 1, 2}), over({3, 5, 7}, {0}),
                    over({3, 5, 7}, {1}, true), over({3, 5, 7}, {2}), over({3, 5, 7}, {1, 2}, true), over({17, 33}, {1}),
                    over({17, 33}, {0}), over({0, 3}, {0}), over({3, 0}, {0})});
-  for (size_t i = 0, n = list.size(); i < n; ++i) {  // 16 bits in, f32 out
-    if (list[i].in[0].dtype == DType::f32) continue;
-    list.push_back(list[i]);
-    list.back().attrs.set("f32_out", true);
-  }
+  list = with_f32_out(std::move(list));
   for (const ir::Sample& s : {over({2, 9001}, {1}), over({200, 33}, {0}), over({2, 150, 3}, {1})}) list.push_back(s);
   for (const ir::Sample& s : {over({4, 256, 768}, {0, 1}), over({4, 256, 3072}, {0, 1}), over({4, 256, 768}, {0}),
                               over({4, 256}, {0, 1}), over({4, 256, 768}, {2}, true), over({3, 64, 128}, {0, 1})}) {

@@ -158,7 +158,10 @@ std::string autocast(Graph& graph, const Settings& settings) {
   Autocast pass(graph, settings);
   for (size_t r = 0; r < graph.regions().size(); ++r) {
     const bool grain = graph.regions()[r].kind == ir::RegionKind::for_grain;
-    grain ? pass.run_grain(static_cast<int>(r)) : pass.run_step(static_cast<int>(r));
+    if (grain)
+      pass.run_grain(static_cast<int>(r));
+    else
+      pass.run_step(static_cast<int>(r));
   }
   return fmt::format("{} nodes in {}, {} casts a grain", pass.narrow_nodes(), name(settings.compute), pass.casts());
 }

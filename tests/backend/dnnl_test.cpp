@@ -54,7 +54,7 @@ template <typename T> void expect_unrounded(DType dtype, T (*narrow)(float)) {
   for (int64_t i = 0; i < m * k; ++i) a.push_back(narrow(static_cast<float>(i % 17) / 16.0F - 0.5F));
   for (int64_t i = 0; i < k * n; ++i) b.push_back(narrow(static_cast<float>(i % 23) / 16.0F - 0.5F));
   Matmul first({.m = m, .n = n, .k = k, .dtype = dtype, .out = DType::f32}, 2);
-  Matmul more({.m = m, .n = n, .k = k, .dtype = dtype, .out = DType::f32, .accumulate = true}, 2);
+  Matmul more({.m = m, .n = n, .k = k, .dtype = dtype, .out = DType::f32, .panels = true}, 2);
   const int64_t bytes = std::max(first.scratch_bytes(), more.scratch_bytes());
   std::vector<char> memory(static_cast<size_t>(bytes) + 64);
   void* scratch = memory.data();
@@ -70,7 +70,7 @@ template <typename T> void expect_unrounded(DType dtype, T (*narrow)(float)) {
           sum += to_float(a[static_cast<size_t>(i * k + p)]) * to_float(b[static_cast<size_t>(p * n + j)]);
         ASSERT_EQ(c[static_cast<size_t>(i * n + j)], times * sum) << i << ", " << j;
       }
-    more.run(a.data(), b.data(), nullptr, c.data(), scratch);
+    more.run_add(a.data(), b.data(), nullptr, c.data(), scratch);
   }
 }
 

@@ -26,7 +26,6 @@ struct MatmulSpec {
   DType dtype = DType::f32;                // of a, b, c and bias
   bool bias = false;
   std::optional<DType> out = {};  // of c where it is not `dtype`: f32, the sum as it is
-  bool accumulate = false;        // c += a b; c is f32
   bool panels = false;            // run_add() too; c is f32
 };
 
@@ -36,8 +35,8 @@ class Matmul {
   ~Matmul();
   int64_t scratch_bytes() const;
   void run(const void* a, const void* b, const void* bias, void* c, void* scratch);
-  // c += a b: each panel of the product is finished, with the bits that run() gives it, and added while it is hot
-  void run_add(const void* a, const void* b, void* c, void* scratch);
+  // c += a b (+ bias): each panel of the product is finished, with the bits that run() gives it, and added while it is hot
+  void run_add(const void* a, const void* b, const void* bias, void* c, void* scratch);
 
  private:
   class Impl;

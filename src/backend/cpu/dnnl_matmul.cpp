@@ -21,7 +21,7 @@ class Matmul::Impl {
  public:
   Impl(const MatmulSpec& spec, int threads) : spec_(spec), threads_(threads), out_(spec.out.value_or(spec.dtype)) {
     CHECK(out_ == spec.dtype || out_ == DType::f32, "a product of {} as {}", name(spec.dtype), name(out_));
-    CHECK(!(spec.accumulate || spec.panels) || out_ == DType::f32, "sums in {}", name(out_));
+    CHECK(!spec.panels || out_ == DType::f32, "sums in {}", name(out_));
     // 256 x 512 pieces ran at the machine's peak on every GPT shape; a transposed b is dear to pack and wants more rows
     rows_ = cut(spec.m, spec.transpose_b ? 512 : 256, 16);
     columns_ = cut(spec.n, 512, 64);
@@ -116,13 +116,8 @@ class Matmul::Impl {
     const memory::desc a({m, k}, type, spec_.transpose_a ? memory::dims{1, spec_.m} : memory::dims{k, 1});
     const memory::desc b({k, n}, type, spec_.transpose_b ? memory::dims{1, k} : memory::dims{spec_.n, 1});
     const memory::desc c({m, n}, rounds() ? type : data_type(DType::f32), {row_of_c, 1}), bias({1, n}, type, {n, 1});
-    auto piece = backend::prepare({.dtype = dtype,
-                                   .a = a,
-                                   .b = b,
-                                   .c = c,
-                                   .bias = spec_.bias ? std::optional(bias) : std::nullopt,
-                                   .accumulate = spec_.accumulate},
-                                  threads_);
+    auto piece = backend::prepare(
+        {.dtype = dtype, .a = a, .b = b, .c = c, .bias = spec_.bias ? std::optional(bias) : std::nullopt}, threads_);
     if (!piece) return false;
     made.push_back(std::move(*piece));
     return true;
@@ -172,8 +167,8 @@ int64_t Matmul::scratch_bytes() const { return impl_->scratch_bytes(); }
 void Matmul::run(const void* a, const void* b, const void* bias, void* c, void* scratch) {
   impl_->run(a, b, bias, c, scratch, false);
 }
-void Matmul::run_add(const void* a, const void* b, void* c, void* scratch) {
-  impl_->run(a, b, nullptr, c, scratch, true);
+void Matmul::run_add(const void* a, const void* b, const void* bias, void* c, void* scratch) {
+  impl_->run(a, b, bias, c, scratch, true);
 }
 
 }  // namespace ringmaster::backend
