@@ -87,23 +87,23 @@ void refuse_flags_of_text(const Arguments& arguments, const std::string& format)
   }
 }
 
-// What can be refused before any rank starts. mpirun lets a rank's output pass through a terminal of its own, which is no place for
-// bytes.
+// What can be refused before any rank starts.
+void check_folder_of(const std::string& file) {
+  const Path folder = Path(file).has_parent_path() ? Path(file).parent_path() : Path(".");
+  if (std::filesystem::is_directory(folder)) return;
+  throw Error({.kind = ErrorKind::usage,
+               .message = fmt::format("--out {}: there is no folder {}", file, folder.string()),
+               .key = "--out",
+               .found = file,
+               .expected = "a file in a folder that exists",
+               .cure = fmt::format("make it: mkdir -p {}", folder.string())});
+}
+
+// mpirun lets a rank's output pass through a terminal of its own, which is no place for bytes.
 void check_rows(const Arguments& arguments, const std::string& format, int ranks) {
   refuse_flags_of_text(arguments, format);
-  const auto file = arguments.value("--out");
-  if (file) {
-    const Path folder = Path(*file).has_parent_path() ? Path(*file).parent_path() : Path(".");
-    if (std::filesystem::is_directory(folder)) return;
-    throw Error({.kind = ErrorKind::usage,
-                 .message = fmt::format("--out {}: there is no folder {}", *file, folder.string()),
-                 .key = "--out",
-                 .found = *file,
-                 .expected = "a file in a folder that exists",
-                 .cure = fmt::format("make it: mkdir -p {}", folder.string())});
-  }
   const bool terminal = ::isatty(STDOUT_FILENO) != 0;
-  if (!terminal && ranks == 1) return;
+  if (arguments.value("--out") || (!terminal && ranks == 1)) return;
   throw Error({.kind = ErrorKind::usage,
                .message = terminal ? fmt::format("`--format {}` is not for a terminal", format)
                                    : fmt::format("`--format {}` of {} ranks needs a file", format, ranks),
@@ -142,7 +142,10 @@ int sample_rows(const Arguments& arguments, comm::Communicator& comm, const std:
 int sample(const Arguments& arguments) {
   const std::string format = format_of(arguments);
   const auto ranks = static_cast<int>(arguments.integer("--ranks", {1, 4096}).value_or(1));
-  if (format != "text" && !comm::launched_by_mpi()) check_rows(arguments, format, ranks);
+  if (!comm::launched_by_mpi()) {
+    if (const auto file = arguments.value("--out")) check_folder_of(*file);
+    if (format != "text") check_rows(arguments, format, ranks);
+  }
   if (!comm::launched_by_mpi() && ranks > 1) return run_data_job(arguments, ranks);
 
   const auto comm = join_job(arguments);

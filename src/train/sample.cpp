@@ -63,7 +63,8 @@ std::vector<std::string> sample(const SampleOptions& options, comm::Communicator
     c = saved_config(loaded, {}).config;
     if (!options.tokenizer_dir.empty()) c.data.tokenizer_dir = options.tokenizer_dir;
     check_makes_text(c);
-    tokenizer = data::make_tokenizer({.name = c.data.tokenizer, .folder = c.data.tokenizer_dir});
+    tokenizer =
+        data::make_tokenizer({.name = c.data.tokenizer, .folder = c.data.tokenizer_dir, .key = "--tokenizer-dir"});
     session.emplace(
         c, comm,
         SessionOptions{.programs = {.sampler = true,

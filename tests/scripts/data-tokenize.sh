@@ -92,6 +92,7 @@ refused 'does not fit model.vocab_size' train tiny.yaml --set model.vocab_size=2
 cmp sample.1 sample.2 || fail 'what is shown as it is drawn differs from what is written'
 refused 'ringmaster data tokenize' eval run --data "$text"
 cp -r run/checkpoint/step-00000002 alone
-refused 'data.tokenizer_dir' sample alone
+refused '\-\-tokenizer-dir' sample alone
+refused 'there is no folder' sample run --prompt 'the' --tokens 20 --out none/sample
 "$program" sample alone --prompt 'the été' --tokens 20 --seed 3 --tokenizer-dir bpe | cmp - sample.1 || fail 'a checkpoint without its run folder'
 [ $failures = 0 ]
