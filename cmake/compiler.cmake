@@ -28,7 +28,7 @@ endif()
 if(RINGMASTER_SANITIZE)
   add_compile_options(-fsanitize=${RINGMASTER_SANITIZE} -fno-sanitize-recover=all)
   if(RINGMASTER_SANITIZE MATCHES address)  # two thirds of the build: checks are calls, and what the hardware traps is no check
-    add_compile_options(--param=asan-instrumentation-with-call-threshold=0 -fno-sanitize=null,object-size,vptr)
+    add_compile_options(--param=asan-instrumentation-with-call-threshold=0 -fno-sanitize=null,object-size,pointer-overflow,vptr)
   endif()
   add_link_options(-fsanitize=${RINGMASTER_SANITIZE})
 endif()
