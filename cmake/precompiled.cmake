@@ -27,8 +27,10 @@ set(headers <algorithm> <array> <atomic> <chrono> <cmath> <condition_variable> <
     <thread> <utility> <variant> <vector> <fmt/format.h> <nlohmann/json.hpp>)
 set(test_options $<IF:$<CONFIG:Release>,-O1,-O0>)  # most of a test's text runs once
 ringmaster_precompiled(rm_precompiled HEADERS ${headers} LIBRARIES fmt::fmt)
-ringmaster_precompiled(rm_precompiled_tests HEADERS ${headers} <gtest/gtest.h> OPTIONS -fPIE ${test_options}
-                       LIBRARIES fmt::fmt GTest::gtest)
+if(RINGMASTER_TESTS)
+  ringmaster_precompiled(rm_precompiled_tests HEADERS ${headers} <gtest/gtest.h> OPTIONS -fPIE ${test_options}
+                         LIBRARIES fmt::fmt GTest::gtest)
+endif()
 
 # Sanitizers need not optimise what holds no loops over data.
 set(folders_without_loops)

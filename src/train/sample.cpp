@@ -50,6 +50,18 @@ void check_makes_text(const config::Config& c) {
                .cure = "give --format npy --out FILE.npy, or --format png --out FILE.png"});
 }
 
+std::vector<int32_t> encoded(const std::string& prompt, const data::Tokenizer& tokenizer, int64_t vocab_size) {
+  std::vector<int32_t> ids = tokenizer.encode(prompt.empty() ? "\n" : prompt);
+  const int32_t highest = *std::max_element(ids.begin(), ids.end());
+  if (highest < vocab_size) return ids;
+  throw Error({.kind = ErrorKind::usage,
+               .message = fmt::format("the prompt has token {}, the model knows {} tokens", highest, vocab_size),
+               .key = "--prompt",
+               .found = fmt::format("{}", highest),
+               .expected = fmt::format("tokens below {}", vocab_size),
+               .cure = "give a prompt in the model's own tokens"});
+}
+
 }  // namespace
 
 std::vector<std::string> sample(const SampleOptions& options, comm::Communicator& comm) {
@@ -75,17 +87,7 @@ std::vector<std::string> sample(const SampleOptions& options, comm::Communicator
   const bool cached = session->programs().find("decoder") != nullptr;
   const models::TextPrograms programs{.sampler = session->executor("sampler"),
                                       .decoder = cached ? &session->executor("decoder") : nullptr};
-  const std::vector<int32_t> prompt = tokenizer->encode(options.prompt.empty() ? "\n" : options.prompt);
-  const int32_t highest = *std::max_element(prompt.begin(), prompt.end());
-  if (highest >= c.model.vocab_size) {
-    throw Error(
-        {.kind = ErrorKind::usage,
-         .message = fmt::format("the prompt has token {}, the model knows {} tokens", highest, c.model.vocab_size),
-         .key = "--prompt",
-         .found = fmt::format("{}", highest),
-         .expected = fmt::format("tokens below {}", c.model.vocab_size),
-         .cure = "give a prompt in the model's own tokens"});
-  }
+  const std::vector<int32_t> prompt = encoded(options.prompt, *tokenizer, c.model.vocab_size);
   const bool live = options.on_text && options.count == 1 && wire.is_root();
   data::Utf8Stream whole;  // a token may end inside a character
   const auto on_token = [&](int32_t token) {
