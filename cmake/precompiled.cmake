@@ -25,16 +25,19 @@ endfunction()
 set(headers <algorithm> <array> <atomic> <chrono> <cmath> <condition_variable> <cstdint> <cstring> <filesystem> <fstream>
     <functional> <limits> <map> <memory> <mutex> <numeric> <optional> <ranges> <set> <span> <sstream> <string> <string_view>
     <thread> <utility> <variant> <vector> <fmt/format.h> <nlohmann/json.hpp>)
-set(test_options $<IF:$<CONFIG:Release>,-O1,-O0>)  # most of a test's text runs once
+# Most of a test's text runs once. AddressSanitizer need not optimise what holds no loops over data, nor look at alignment there.
+set(folders_without_loops)
+set(plain_options -O0)
+if(RINGMASTER_SANITIZE MATCHES address)
+  list(APPEND plain_options -fno-sanitize=alignment)
+endif()
+set(test_options $<IF:$<CONFIG:Release>,-O1,${plain_options}>)
+if(RINGMASTER_SANITIZE MATCHES address)
+  set(folders_without_loops checkpoint config models nn passes train)
+  ringmaster_precompiled(rm_precompiled_plain HEADERS ${headers} OPTIONS ${plain_options} LIBRARIES fmt::fmt)
+endif()
 ringmaster_precompiled(rm_precompiled HEADERS ${headers} LIBRARIES fmt::fmt)
 if(RINGMASTER_TESTS)
-  ringmaster_precompiled(rm_precompiled_tests HEADERS ${headers} <gtest/gtest.h> OPTIONS -fPIE ${test_options}
+  ringmaster_precompiled(rm_precompiled_tests HEADERS ${headers} <gtest/gtest.h> OPTIONS -fPIE "${test_options}"
                          LIBRARIES fmt::fmt GTest::gtest)
-endif()
-
-# Sanitizers need not optimise what holds no loops over data.
-set(folders_without_loops)
-if(RINGMASTER_SANITIZE)
-  set(folders_without_loops checkpoint config models nn passes train)
-  ringmaster_precompiled(rm_precompiled_plain HEADERS ${headers} OPTIONS -O0 LIBRARIES fmt::fmt)
 endif()
