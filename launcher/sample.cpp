@@ -145,8 +145,8 @@ int sample(const Arguments& arguments) {
   if (!comm::launched_by_mpi()) {
     if (const auto file = arguments.value("--out")) check_folder_of(*file);
     if (format != "text") check_rows(arguments, format, ranks);
+    if (ranks > 1) return run_data_job(arguments, ranks);
   }
-  if (!comm::launched_by_mpi() && ranks > 1) return run_data_job(arguments, ranks);
 
   const auto comm = join_job(arguments);
   const int code = format == "text" ? sample_text(arguments, *comm) : sample_rows(arguments, *comm, format);

@@ -37,7 +37,7 @@ struct Training {
 };
 
 struct Precision {
-  std::string compute = "f32";  // f32 | bf16: of products
+  std::string compute = "f32";  // f32 | bf16 | f16: of products
   bool operator==(const Precision&) const = default;
 };
 
@@ -60,6 +60,7 @@ struct Optimizer {
   double weight_decay = 0.1;  // decoupled for adamw, L2 for sgd and adam; tensors of 2 or more dims
   double momentum = 0.9;      // sgd
   bool nesterov = false;      // sgd
+  std::string state = "f32";  // f32 | bf16_stochastic: what moments and velocities are kept in
   std::vector<OptimizerGroup> groups;
   bool operator==(const Optimizer&) const = default;
 };

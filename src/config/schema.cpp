@@ -121,7 +121,7 @@ std::vector<Key> training_keys() {
           "training.max_norm", {.range = not_negative}, "the global gradient norm is clipped to this; 0 = never",
           {.other_names = {"grad_clip", "clip_grad_norm", "max_grad_norm", "clip"}}),
       row<&Config::precision, &Precision::compute>(
-          "precision.compute", {.choices = {"f32", "bf16"}},
+          "precision.compute", {.choices = {"f32", "bf16", "f16"}},
           "dtype of matrix products, which always add in f32; statistics, softmax, losses and the optimizer stay f32",
           {.other_names = {"dtype", "mixed_precision", "precision", "amp", "param_dtype", "autocast"}}),
   };
@@ -147,6 +147,10 @@ std::vector<Key> optimizer_and_scheduler_keys() {
                                                     "decay of the velocity; 0 = plain sgd", {.applies_if = is_sgd}),
       row<&Config::optimizer, &Optimizer::nesterov>("optimizer.nesterov", {}, "look ahead along the velocity",
                                                     {.applies_if = is_sgd}),
+      row<&Config::optimizer, &Optimizer::state>(
+          "optimizer.state", {.choices = {"f32", "bf16_stochastic"}},
+          "what moments and velocities are kept in; in bf16 they are rounded at random, right on average",
+          {.other_names = {"state_dtype", "optim_bits"}}),
       row<&Config::optimizer, &Optimizer::groups>("optimizer.groups", {.may_be_empty = true},
                                                   "list of {match, lr_factor, weight_decay, name, beta1, beta2, "
                                                   "frozen}; the first match in a parameter's name wins",

@@ -13,14 +13,17 @@ namespace ringmaster {
 using PhiloxCounter = std::array<uint32_t, 4>;
 using PhiloxKey = std::array<uint32_t, 2>;
 
+inline constexpr int philox_rounds = 10;
+inline constexpr std::array<uint32_t, 2> philox_multipliers{0xD2511F53U, 0xCD9E8D57U};
+inline PhiloxKey next_round(PhiloxKey k) { return {k[0] + 0x9E3779B9U, k[1] + 0xBB67AE85U}; }
+
 inline PhiloxCounter philox4x32_10(PhiloxCounter c, PhiloxKey k) {
-  for (int round = 0; round < 10; ++round) {
-    const uint64_t p0 = uint64_t{0xD2511F53U} * c[0];
-    const uint64_t p1 = uint64_t{0xCD9E8D57U} * c[2];
+  for (int round = 0; round < philox_rounds; ++round) {
+    const uint64_t p0 = uint64_t{philox_multipliers[0]} * c[0];
+    const uint64_t p1 = uint64_t{philox_multipliers[1]} * c[2];
     c = {static_cast<uint32_t>(p1 >> 32) ^ c[1] ^ k[0], static_cast<uint32_t>(p1),
          static_cast<uint32_t>(p0 >> 32) ^ c[3] ^ k[1], static_cast<uint32_t>(p0)};
-    k[0] += 0x9E3779B9U;
-    k[1] += 0xBB67AE85U;
+    k = next_round(k);
   }
   return c;
 }
@@ -43,12 +46,13 @@ class RandomStream {
  public:
   explicit RandomStream(const RandomKey& key);
   // four words for elements 4*block .. 4*block+3 of global sample `sample`
-  PhiloxCounter words(uint64_t sample, uint64_t block) const {
+  PhiloxCounter words(uint64_t sample, uint64_t block) const { return philox4x32_10(counter(sample, block), key_); }
+  PhiloxCounter counter(uint64_t sample, uint64_t block) const {
     const uint64_t hi = base_ ^ (sample * 0x9E3779B97F4A7C15ULL);
-    return philox4x32_10({static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), static_cast<uint32_t>(hi),
-                          static_cast<uint32_t>(hi >> 32)},
-                         key_);
+    return {static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), static_cast<uint32_t>(hi),
+            static_cast<uint32_t>(hi >> 32)};
   }
+  PhiloxKey key() const { return key_; }
 
  private:
   PhiloxKey key_;

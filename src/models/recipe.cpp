@@ -97,7 +97,8 @@ std::vector<nn::Tuned> tune(const Recipe& recipe, const Phase& phase, const conf
                                    .beta2 = group.beta2.value_or(o.beta2),
                                    .eps = o.eps,
                                    .momentum = o.momentum,
-                                   .nesterov = o.nesterov},
+                                   .nesterov = o.nesterov,
+                                   .stochastic = o.state == "bf16_stochastic"},
                        .lr_factor = group.lr_factor,
                        .weight_decay = group.weight_decay.value_or(p.shape.rank() >= 2 ? o.weight_decay : 0.0),
                        .weight_limit = phase.weight_limit,
@@ -130,15 +131,17 @@ bool keeps_averages(const Recipe& recipe) {
   return std::any_of(recipe.phases.begin(), recipe.phases.end(), [](const Phase& phase) { return phase.averaged; });
 }
 
-// The forward pass of one grain; its loss terms leave it one number a grain.
+// The forward pass of one grain; its loss terms leave it one number a grain. `trained` is the phase, if it is one.
 std::vector<GatheredTerm> grain_region(ir::Builder& b, const Recipe& recipe, const Loss& loss,
-                                       const config::Config& config) {
+                                       const config::Config& config, const Phase* trained) {
   b.enter_region(b.graph().add_region(ir::RegionKind::for_grain));
+  const Tensor scale = trained != nullptr && scales_losses(config) ? nn::loss_scale(b, trained->name) : Tensor();
   const Batch batch(b, recipe.inputs, config.training.grain_size);
   std::vector<GatheredTerm> gathered;
   for (const Term& term : loss(batch)) {
     const ir::ScopeGuard scope(b, "loss");
-    const Tensor sum = b.training() ? ops::loss_term(term.sum, term.weight.scalar(), term.coefficient) : term.sum;
+    const Tensor sum =
+        trained == nullptr ? term.sum : ops::loss_term(term.sum, term.weight.scalar(), term.coefficient, scale);
     gathered.push_back({ops::grain_gather(sum, config.training.global_batch_size / config.training.grain_size), term});
   }
   return gathered;
@@ -191,6 +194,8 @@ int64_t Recipe::num_parameters() const {
   return n;
 }
 
+bool scales_losses(const config::Config& config) { return config.precision.compute == "f16"; }
+
 std::vector<ir::State> all_states(const Recipe& recipe, const config::Config& config) {
   if (config.ema.decay > 0 && !keeps_averages(recipe)) {
     throw Error({.kind = ErrorKind::config,
@@ -208,6 +213,8 @@ std::vector<ir::State> all_states(const Recipe& recipe, const config::Config& co
       for (const nn::Tuned& tuned : tune(recipe, phase, config))
         for (const ir::State& s : nn::update_states(tuned))
           if (s.role == role) states.push_back(s);
+  if (scales_losses(config))
+    for (const Phase& phase : recipe.phases) states.push_back(nn::loss_scale_state(phase.name));
   return states;
 }
 
@@ -216,9 +223,10 @@ ir::Graph trace_phase(const Recipe& recipe, const Phase& phase, const config::Co
   const std::vector<nn::Tuned> tuned = tune(recipe, phase, config);
   for (const nn::Tuned& t : tuned)
     for (const ir::State& s : nn::update_states(t)) graph.add_state(s);
+  if (scales_losses(config)) graph.add_state(nn::loss_scale_state(phase.name));
   ir::Builder b(graph);
   b.set_training(true);
-  const std::vector<GatheredTerm> terms = grain_region(b, recipe, phase.loss, config);
+  const std::vector<GatheredTerm> terms = grain_region(b, recipe, phase.loss, config, &phase);
   b.enter_region(graph.add_region(ir::RegionKind::step));
   Tensor loss;
   for (const GatheredTerm& t : terms) {
@@ -228,14 +236,16 @@ ir::Graph trace_phase(const Recipe& recipe, const Phase& phase, const config::Co
     loss = loss.valid() ? ops::add(loss, part) : part;
   }
   ops::output(loss, "loss");
-  nn::update(b, tuned, loss, config.training.max_norm);
+  nn::update(b, tuned, loss,
+             {.max_norm = config.training.max_norm,
+              .scaled = scales_losses(config) ? std::optional(phase.name) : std::nullopt});
   return graph;
 }
 
 ir::Graph trace_evaluator(const Recipe& recipe, const Evaluator& evaluator, const config::Config& config) {
   ir::Graph graph = program(evaluator.name, recipe);
   ir::Builder b(graph);
-  const std::vector<GatheredTerm> terms = grain_region(b, recipe, evaluator.loss, config);
+  const std::vector<GatheredTerm> terms = grain_region(b, recipe, evaluator.loss, config, nullptr);
   CHECK(terms.size() == 1 && terms.front().term.coefficient == 1.0, "evaluator {} has more than one plain term",
         evaluator.name);
   b.enter_region(graph.add_region(ir::RegionKind::step));

@@ -3,6 +3,7 @@
 // the phase is committed, and writes every state behind that decision: a step that is not committed leaves all bits alone.
 // Every parameter may have an update rule of its own.
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,8 +16,9 @@ enum class OptimizerKind { sgd, adam, adamw };
 struct OptimizerOptions {
   OptimizerKind kind = OptimizerKind::adamw;
   double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;
-  double momentum = 0.0;  // sgd
-  bool nesterov = false;  // sgd
+  double momentum = 0.0;    // sgd
+  bool nesterov = false;    // sgd
+  bool stochastic = false;  // moments in bf16, rounded stochastically
 };
 
 // A parameter that is trained, and how.
@@ -33,9 +35,17 @@ struct Tuned {
 std::vector<ir::State> update_states(const Tuned& tuned);
 std::string average_name(const std::string& parameter);
 
+// Dynamic loss scaling (ops/loss_scale.cpp): the state that one phase keeps, and its scale in the builder's region.
+ir::State loss_scale_state(const std::string& phase);
+Tensor loss_scale(ir::Builder& builder, const std::string& phase);
+
+struct UpdateOptions {
+  double max_norm = 0.0;                   // the global gradient norm is clipped to this; 0: never
+  std::optional<std::string> scaled = {};  // the phase whose loss_scale() the gradients were multiplied by
+};
 // Appends to the builder's (step) region. Reads scalars "lr" and "step" (1-based count of this update); `loss` is the phase's
-// reported loss; the global gradient norm is clipped to max_norm (0: never). Outputs "grad_norm" (before clipping) and "commit"
-// (0: not finite, nothing was written).
-void update(ir::Builder& builder, const std::vector<Tuned>& parameters, Tensor loss, double max_norm);
+// reported loss. Outputs "grad_norm" (before clipping, unscaled), "commit" (0: not finite, nothing but the scale was written), and
+// "loss_scale" where gradients are scaled.
+void update(ir::Builder& builder, const std::vector<Tuned>& parameters, Tensor loss, const UpdateOptions& options);
 
 }  // namespace ringmaster::nn

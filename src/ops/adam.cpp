@@ -3,7 +3,7 @@
 // arXiv:1711.05101 (decoupled weight decay, "AdamW"). The arithmetic follows PyTorch's Adam and AdamW.
 //   g = clip gradient;  decoupled: w = w (1 - lr wd),  else g = g + wd w
 //   m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2,  w = w - lr / (1 - b1^t) m / (sqrt(v) / sqrt(1 - b2^t) + eps)
-//   in  weight, first (m), second (v), gradient: f32, one shape; lr f32[], step f32[] or i32[] (t, 1 at the first update),
+//   in  weight, first (m), second (v), gradient: f32, one shape, m and v alternatively bf16, rounded stochastically; lr f32[], step f32[] or i32[] (t, 1 at the first update),
 //       clip f32[], commit i32[]     out weight, first, second, over the old ones where those die;
 //       with `narrow` the weight once more in 16 bits
 //   limit > 0: the new weight is clamped to [-limit, limit] (Arjovsky et al. 2017, arXiv:1701.07875, algorithm 1)
@@ -18,7 +18,6 @@
 namespace ringmaster::ops {
 namespace {
 
-using backend::for_lanes;
 using backend::Lanes;
 using ir::OpView;
 
@@ -29,7 +28,8 @@ const ir::AttrSpec attrs[] = {{"beta1", 0.9},
                               {"decoupled", true, false, "adamw; false: decay joins the gradient"},
                               {"lr_factor", 1.0, false, "multiplies lr"},
                               limit_attr,
-                              narrow_attr};
+                              narrow_attr,
+                              rounding_attr};
 const char* const names[] = {"weight", "first", "second", "gradient", "lr", "step", "clip", "commit"};
 
 std::vector<ir::Type> infer(const OpView& v) { return infer_update(v, 3, names); }
@@ -84,19 +84,22 @@ Factors factors(const Options& o, const UpdateScalars& s) {
           .limit = f(o.limit)};
 }
 
-void update(const ir::KernelArgs& a, const Factors& f, int64_t begin, int64_t count) {
-  const float *w_in = a.input<float>(0) + begin, *m_in = a.input<float>(1) + begin, *v_in = a.input<float>(2) + begin;
-  const float* gradient = a.input<float>(3) + begin;
-  float *w_out = a.output<float>(0) + begin, *m_out = a.output<float>(1) + begin, *v_out = a.output<float>(2) + begin;
-  for_lanes(count, [&](int64_t i, int64_t n) {
+// `S` is the type that m and v are kept in.
+template <typename S>
+void update(const ir::KernelArgs& a, const Factors& f, const RandomStream& stream, int64_t begin, int64_t count) {
+  const float *w_in = a.input<float>(0) + begin, *gradient = a.input<float>(3) + begin;
+  const S *m_in = a.input<S>(1) + begin, *v_in = a.input<S>(2) + begin;
+  float* w_out = a.output<float>(0) + begin;
+  S *m_out = a.output<S>(1) + begin, *v_out = a.output<S>(2) + begin;
+  for_state_lanes<S>(stream, begin, count, [&](int64_t i, int64_t n, const auto& store) {
     const Lanes w = backend::load(w_in + i, n);
     const Lanes g = fma(f.decay, w, f.clip * backend::load(gradient + i, n));
     const Lanes m = fma(f.b1, backend::load(m_in + i, n), f.rest1 * g);
     const Lanes v = fma(f.b2, backend::load(v_in + i, n), f.rest2 * g * g);
     const Lanes denominator = sqrt(v) / f.root_correction + f.eps;
     backend::store(w_out + i, clamp(w * f.keep_weight - f.rate * (m / denominator), f.limit), n);
-    backend::store(m_out + i, m, n);
-    backend::store(v_out + i, v, n);
+    store.first(m_out + i, m);
+    store.second(v_out + i, v);
   });
 }
 
@@ -108,17 +111,12 @@ std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
                         .lr_factor = v.attrs.number("lr_factor"),
                         .limit = limit_of(v.attrs),
                         .decoupled = v.attrs.flag("decoupled")};
-  const int64_t n = v.in[0].shape.elements();
-  return ir::make_kernel([=, step = v.in[5].dtype, narrow = narrow_of(v.attrs)](const ir::KernelArgs& a) {
+  const UpdateLoop loop(v, 3, threads);
+  return ir::make_kernel([=, step = v.in[5].dtype](const ir::KernelArgs& a) {
     const UpdateScalars s = update_scalars(a, 4, step);
     const Factors f = factors(options, s);
-    for_blocks(n, threads, [&](int64_t begin, int64_t count) {
-      if (s.commit) {
-        update(a, f, begin, count);
-      } else {
-        keep_states(a, 3, begin, count);
-      }
-      copy_narrow(a, narrow, 3, begin, count);
+    loop.run(a, s.commit, [&]<typename S>(S, const RandomStream& stream, int64_t begin, int64_t count) {
+      update<S>(a, f, stream, begin, count);
     });
   });
 }
@@ -129,7 +127,8 @@ std::vector<ir::Sample> samples() {
                          {{"eps", 0.1}, {"weight_decay", 0.1}, {"limit", 0.5}},  // an eps whose place is seen
                          {{"weight_decay", 0.1}, {"decoupled", false}, {"lr_factor", 0.5}},
                          {{"narrow", std::string("bf16")}},
-                         {{"narrow", std::string("f16")}}});
+                         {{"narrow", std::string("f16")}},
+                         {{"rounding", int64_t{77}}, {"narrow", std::string("bf16")}}});
 }
 
 }  // namespace
@@ -156,7 +155,8 @@ Adam adam(Tensor weight, Tensor gradient, Tensor first, Tensor second, Tensor lr
                                           {"weight_decay", o.weight_decay},
                                           {"decoupled", o.decoupled},
                                           {"lr_factor", o.lr_factor},
-                                          {"limit", o.limit}});
+                                          {"limit", o.limit},
+                                          {"rounding", o.rounding}});
   return {out[0], out[1], out[2]};
 }
 

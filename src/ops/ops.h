@@ -20,8 +20,9 @@ Tensor scalar(ir::Builder& b, const std::string& name, DType dtype = DType::f32)
 Tensor state_read(ir::Builder& b, const std::string& name);                        // a persistent tensor
 void state_write(Tensor value, const std::string& name);
 void output(Tensor value, const std::string& name);  // read by the host after the run
-// coefficient * sum / weight joins the phase's loss; `sum` is this grain's, `weight` names a runtime scalar (global)
-Tensor loss_term(Tensor sum, const std::string& weight, double coefficient = 1.0);
+// coefficient * sum / weight joins the phase's loss; `sum` is this grain's, `weight` names a runtime scalar (global). Its gradients,
+// and not the loss, are multiplied by `scale` (f32[]).
+Tensor loss_term(Tensor sum, const std::string& weight, double coefficient = 1.0, Tensor scale = {});
 Tensor gradient_of(Tensor state);  // of the phase's loss; step region
 Tensor grain_sum(std::span<const Tensor> xs);
 Tensor grain_gather(Tensor x, int64_t num_grains);  // scalar a grain -> [num_grains]
@@ -103,12 +104,18 @@ Tensor linear_cross_entropy(Tensor x, Tensor weight, Tensor targets, const std::
 Tensor global_norm(std::span<const Tensor> gradients);  // -> f32[]; block by block, in f64
 Tensor decision(Tensor norm, Tensor loss);              // -> i32[]: 1 if both are finite
 Tensor clip_factor(Tensor norm, double max_norm);       // -> f32[]: min(1, max_norm / (norm + 1e-6))
+struct LossScale {
+  Tensor scale, inverse;  // f32[]
+};
+LossScale loss_scale(Tensor state);                   // i32[2]; f16 only
+Tensor next_loss_scale(Tensor state, Tensor commit);  // -> i32[2]
 struct AdamOptions {
   double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;
   double weight_decay = 0.0;
   bool decoupled = true;  // adamw; false: adam with L2
   double lr_factor = 1.0;
-  double limit = 0.0;  // > 0: weights are clamped to [-limit, limit]
+  double limit = 0.0;    // > 0: weights are clamped to [-limit, limit]
+  int64_t rounding = 0;  // moments in bf16: the stream of random bits that rounds them
 };
 struct Adam {
   Tensor weight, first, second;
@@ -119,6 +126,7 @@ struct SgdOptions {
   double momentum = 0.0, weight_decay = 0.0, lr_factor = 1.0;
   bool nesterov = false;
   double limit = 0.0;
+  int64_t rounding = 0;
 };
 struct Sgd {
   Tensor weight, velocity;

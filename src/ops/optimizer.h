@@ -4,10 +4,13 @@
 #include <algorithm>
 #include <limits>
 #include <optional>
+#include <type_traits>
 
 #include "backend/cpu/lanes.h"
+#include "backend/cpu/stochastic.h"
 #include "core/error.h"
 #include "ops/element.h"
+#include "ops/random.h"
 #include "ops/samples.h"
 
 namespace ringmaster::ops {
@@ -24,13 +27,18 @@ inline std::vector<ir::Type> infer_update(const ir::OpView& v, size_t states, co
         {.kind = ErrorKind::config, .message = fmt::format("{} is {}", names[i], str(v.in[i])), .expected = expected});
   };
   require(0, weight.dtype == DType::f32, "f32");
-  for (size_t i = 1; i <= states; ++i) require(i, v.in[i] == weight, str(weight) + " like the weight");
+  for (size_t i = 1; i < states; ++i) {
+    const bool kept_so = v.in[i].dtype == DType::f32 || v.in[i].dtype == DType::bf16;
+    require(i, kept_so && v.in[i].dtype == v.in[1].dtype && v.in[i].shape == weight.shape,
+            str(weight) + " like the weight, or all in bf16");
+  }
+  require(states, v.in[states] == weight, str(weight) + " like the weight");
   const size_t lr = states + 1, step = lr + 1, clip = lr + 2, commit = lr + 3;
   require(lr, v.in[lr] == f32({}), "f32[]");
   require(step, v.in[step] == f32({}) || v.in[step] == i32({}), "f32[] or i32[]");
   require(clip, v.in[clip] == f32({}), "f32[]");
   require(commit, v.in[commit] == i32({}), "i32[]");
-  std::vector<ir::Type> out(states, weight);
+  std::vector<ir::Type> out(v.in.begin(), v.in.begin() + static_cast<std::ptrdiff_t>(states));
   if (const auto narrow = dtype_from_name(v.attrs.text("narrow"))) out.push_back({*narrow, weight.shape});
   return out;
 }
@@ -46,6 +54,44 @@ inline void copy_narrow(const ir::KernelArgs& a, std::optional<DType> dtype, int
   };
   if (dtype == DType::bf16) copy(a.output<bf16>(output));
   if (dtype == DType::f16) copy(a.output<f16>(output));
+}
+
+// States kept in bf16 are rounded stochastically; the stream says by which random numbers.
+inline const ir::AttrSpec rounding_attr{"rounding", int64_t{0}, false, "stream of random bits; of states in bf16"};
+
+// How 16 lanes of states are stored: f32 as they are, bf16 rounded by the bits of their elements.
+struct StoreExact {
+  int64_t n;
+  void first(float* p, backend::Lanes x) const { backend::store(p, x, n); }
+  void second(float* p, backend::Lanes x) const { backend::store(p, x, n); }
+};
+struct StoreRounded {
+  const backend::RandomLanes& random;
+  int half;
+  int64_t n;
+  void first(bf16* p, backend::Lanes x) const {
+    backend::store_stochastic<backend::RandomHalf::low>(p, x, random, half, n);
+  }
+  void second(bf16* p, backend::Lanes x) const {
+    backend::store_stochastic<backend::RandomHalf::high>(p, x, random, half, n);
+  }
+};
+
+// Calls body(i, n, store) for 16 lanes each of elements begin .. begin + count, whose states are `S`; begin is a multiple of 32.
+template <typename S, typename Body>
+void for_state_lanes(const RandomStream& stream, int64_t begin, int64_t count, const Body& body) {
+  if constexpr (std::is_same_v<S, float>) {
+    backend::for_lanes(count, [&](int64_t i, int64_t n) { body(i, n, StoreExact{n}); });
+  } else {
+    constexpr int64_t width = backend::RandomLanes::width, half = backend::Lanes::width;
+    for (int64_t i = 0; i < count; i += width) {
+      const backend::RandomLanes random = backend::random_lanes(stream, static_cast<uint64_t>((begin + i) / width));
+      for (int h = 0; h < 2 && i + h * half < count; ++h) {
+        const int64_t n = std::min(half, count - i - h * half);
+        body(i + h * half, n, StoreRounded{random, h, n});
+      }
+    }
+  }
 }
 
 // What the new weight is clamped to: infinity unless the attribute is positive.
@@ -81,10 +127,12 @@ inline UpdateScalars update_scalars(std::span<const ir::RefTensor> in, size_t fi
 }
 
 // Where a step is not committed the states stay: nothing to do in place, a copy elsewhere.
-inline void keep_states(const ir::KernelArgs& a, int states, int64_t begin, int64_t count) {
+inline void keep_states(const ir::KernelArgs& a, int states, int64_t begin, int64_t count, DType kept = DType::f32) {
   for (int i = 0; i < states; ++i) {
-    const float* from = a.input<float>(i) + begin;
-    if (from != a.output<float>(i) + begin) std::copy(from, from + count, a.output<float>(i) + begin);
+    const int64_t size = i == 0 ? size_of(DType::f32) : size_of(kept);
+    const char* from = a.input<char>(i) + begin * size;
+    char* to = a.output<char>(i) + begin * size;
+    if (from != to) std::memcpy(to, from, static_cast<size_t>(count * size));
   }
 }
 
@@ -93,6 +141,37 @@ template <typename Block> void for_blocks(int64_t n, int threads, const Block& b
 #pragma omp parallel for num_threads(threads_for(n, threads)) schedule(static)
   for (int64_t begin = 0; begin < n; begin += update_block) block(begin, std::min(update_block, n - begin));
 }
+
+// What an update op is but its rule: `states` outputs over as many inputs, the weight first.
+struct UpdateLoop {
+  int states, threads;
+  int64_t n;
+  DType kept;  // of the states behind the weight
+  std::optional<DType> narrow;
+  uint64_t rounding;
+
+  UpdateLoop(const ir::OpView& v, int num_states, int num_threads)
+      : states(num_states),
+        threads(num_threads),
+        n(v.in[0].shape.elements()),
+        kept(v.in[1].dtype),
+        narrow(narrow_of(v.attrs)),
+        rounding(static_cast<uint64_t>(v.attrs.integer("rounding"))) {}
+
+  // update(S(), stream, begin, count) for every block, where the step is committed
+  template <typename Update> void run(const ir::KernelArgs& a, bool commit, const Update& update) const {
+    const RandomStream stream = stream_of(a.context, rounding);
+    for_blocks(n, threads, [&](int64_t begin, int64_t count) {
+      if (!commit)
+        keep_states(a, states, begin, count, kept);
+      else if (kept == DType::f32)
+        update(float(), stream, begin, count);
+      else
+        update(bf16(), stream, begin, count);
+      copy_narrow(a, narrow, states, begin, count);
+    });
+  }
+};
 
 // Cases of an optimizer op: `variants` of attributes over a few shapes, with step 1, later steps, and steps not committed.
 inline std::vector<ir::Sample> update_samples(size_t states, size_t second_moment,
@@ -106,6 +185,8 @@ inline std::vector<ir::Sample> update_samples(size_t states, size_t second_momen
                  .attrs = attrs,
                  .fill = std::vector<ir::Fill>(states + 1),
                  .shipped = shipped};
+    if (attrs.find("rounding") != nullptr)
+      for (size_t i = 1; i < states; ++i) s.in[i].dtype = DType::bf16;
     if (second_moment != 0) s.fill[second_moment] = positive;
     s.in.insert(s.in.end(), {f32({}), f32({}), f32({}), i32({})});
     s.fill.insert(s.fill.end(), {exactly(0.01), exactly(first_step ? 1.0 : 7.0), exactly(0.5), integer(2.0)});

@@ -13,7 +13,6 @@
 namespace ringmaster::ops {
 namespace {
 
-using backend::for_lanes;
 using backend::Lanes;
 using ir::OpView;
 
@@ -22,7 +21,8 @@ const ir::AttrSpec attrs[] = {{"momentum", 0.0},
                               {"lr_factor", 1.0, false, "multiplies lr"},
                               {"nesterov", false},
                               limit_attr,
-                              narrow_attr};
+                              narrow_attr,
+                              rounding_attr};
 const char* const names[] = {"weight", "velocity", "gradient", "lr", "step", "clip", "commit"};
 
 std::vector<ir::Type> infer(const OpView& v) { return infer_update(v, 2, names); }
@@ -49,16 +49,19 @@ struct Factors {
   Lanes clip, decay, carry, ahead_g, ahead_velocity, lr, limit;
 };
 
-void update(const ir::KernelArgs& a, const Factors& f, int64_t begin, int64_t count) {
-  const float *w_in = a.input<float>(0) + begin, *velocity_in = a.input<float>(1) + begin,
-              *gradient = a.input<float>(2) + begin;
-  float *w_out = a.output<float>(0) + begin, *velocity_out = a.output<float>(1) + begin;
-  for_lanes(count, [&](int64_t i, int64_t n) {
+// `S` is the type that the velocity is kept in.
+template <typename S>
+void update(const ir::KernelArgs& a, const Factors& f, const RandomStream& stream, int64_t begin, int64_t count) {
+  const float *w_in = a.input<float>(0) + begin, *gradient = a.input<float>(2) + begin;
+  const S* velocity_in = a.input<S>(1) + begin;
+  float* w_out = a.output<float>(0) + begin;
+  S* velocity_out = a.output<S>(1) + begin;
+  for_state_lanes<S>(stream, begin, count, [&](int64_t i, int64_t n, const auto& store) {
     const Lanes w = backend::load(w_in + i, n);
     const Lanes g = fma(f.decay, w, f.clip * backend::load(gradient + i, n));
     const Lanes velocity = fma(f.carry, backend::load(velocity_in + i, n), g);
     backend::store(w_out + i, clamp(w - f.lr * fma(f.ahead_velocity, velocity, f.ahead_g * g), f.limit), n);
-    backend::store(velocity_out + i, velocity, n);
+    store.first(velocity_out + i, velocity);
   });
 }
 
@@ -66,8 +69,8 @@ std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
   const double momentum = v.attrs.number("momentum"), decay = v.attrs.number("weight_decay"),
                factor = v.attrs.number("lr_factor"), limit = limit_of(v.attrs);
   const bool nesterov = v.attrs.flag("nesterov");
-  const int64_t n = v.in[0].shape.elements();
-  return ir::make_kernel([=, step = v.in[4].dtype, narrow = narrow_of(v.attrs)](const ir::KernelArgs& a) {
+  const UpdateLoop loop(v, 2, threads);
+  return ir::make_kernel([=, step = v.in[4].dtype](const ir::KernelArgs& a) {
     const UpdateScalars s = update_scalars(a, 3, step);
     const auto f = [](double x) { return Lanes(static_cast<float>(x)); };
     const Factors factors{.clip = f(s.clip),
@@ -77,13 +80,8 @@ std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
                           .ahead_velocity = f(nesterov ? momentum : 1.0),
                           .lr = f(s.lr * factor),
                           .limit = f(limit)};
-    for_blocks(n, threads, [&](int64_t begin, int64_t count) {
-      if (s.commit) {
-        update(a, factors, begin, count);
-      } else {
-        keep_states(a, 2, begin, count);
-      }
-      copy_narrow(a, narrow, 2, begin, count);
+    loop.run(a, s.commit, [&]<typename S>(S, const RandomStream& stream, int64_t begin, int64_t count) {
+      update<S>(a, factors, stream, begin, count);
     });
   });
 }
@@ -93,7 +91,8 @@ std::vector<ir::Sample> samples() {
                         {{},
                          {{"momentum", 0.9}, {"limit", 0.5}},
                          {{"momentum", 0.9}, {"weight_decay", 0.1}, {"nesterov", true}, {"lr_factor", 0.5}},
-                         {{"narrow", std::string("bf16")}}});
+                         {{"narrow", std::string("bf16")}},
+                         {{"momentum", 0.9}, {"rounding", int64_t{78}}}});
 }
 
 }  // namespace
@@ -118,7 +117,8 @@ Sgd sgd(Tensor weight, Tensor gradient, Tensor velocity, Tensor lr, Tensor step,
                                           {"weight_decay", o.weight_decay},
                                           {"lr_factor", o.lr_factor},
                                           {"nesterov", o.nesterov},
-                                          {"limit", o.limit}});
+                                          {"limit", o.limit},
+                                          {"rounding", o.rounding}});
   return {out[0], out[1]};
 }
 

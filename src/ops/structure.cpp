@@ -122,7 +122,7 @@ const OpDef loss_term_op{.name = "loss_term",
                          .doc = "coefficient * sum / weight joins the phase's loss",
                          .attrs = term_attrs,
                          .min_inputs = 1,
-                         .max_inputs = 1,
+                         .max_inputs = 2,  // the scale of its gradients
                          .infer = infer_same,
                          .view = [](const OpView&, int) { return std::optional<int64_t>(0); },
                          .traits = {.role = Role::loss_term, .cost = CostClass::free}};
@@ -185,8 +185,10 @@ void output(Tensor value, const std::string& name) {
   value.builder().emit(output_op, std::span(&value, 1), {{"name", name}});
 }
 
-Tensor loss_term(Tensor sum, const std::string& weight, double coefficient) {
-  return sum.builder().emit1(loss_term_op, {sum}, {{"weight", weight}, {"coefficient", coefficient}});
+Tensor loss_term(Tensor sum, const std::string& weight, double coefficient, Tensor scale) {
+  std::vector<Tensor> in{sum};
+  if (scale.valid()) in.push_back(scale);
+  return sum.builder().emit(loss_term_op, in, {{"weight", weight}, {"coefficient", coefficient}}).front();
 }
 Tensor gradient_of(Tensor state) { return state.builder().emit1(gradient_op, {state}); }
 Tensor grain_sum(std::span<const Tensor> xs) { return xs.front().builder().emit(grain_sum_op, xs).front(); }

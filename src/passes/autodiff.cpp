@@ -3,7 +3,8 @@
 //   before   for grain: %s = loss_term(%sum) weight="w"        step: %g = gradient(%p)
 //   after    for grain: %d = backward nodes of coefficient * sum / w ; %g = grain_sum(%d)
 // The seed is coefficient / weight with the GLOBAL weight, so gradients of grains add up to the gradient of the whole batch
-// whatever the split. Needs: one grain region that holds every loss term. Keeps: no node of the forward pass is changed.
+// whatever the split; a term's second input multiplies it (loss scaling). Needs: one grain region that holds every loss term. Keeps:
+// no node of the forward pass is changed.
 #include <map>
 
 #include "core/error.h"
@@ -36,8 +37,9 @@ std::pair<Tensor, Tensor> objective(ir::Builder& builder, const std::vector<Node
   for (const NodeId id : terms) {
     const Node node = graph.node(id);
     const ir::ScopeGuard scope(builder, node.scope);
-    const Tensor factor = ops::div(ops::full(builder, scalar, node.attrs.number("coefficient")),
-                                   ops::scalar(builder, node.attrs.text("weight")));
+    Tensor factor = ops::div(ops::full(builder, scalar, node.attrs.number("coefficient")),
+                             ops::scalar(builder, node.attrs.text("weight")));
+    if (node.inputs.size() > 1) factor = ops::mul(factor, Tensor(&builder, node.inputs[1]));
     weighted.emplace_back(Tensor(&builder, node.inputs[0]), factor);
   }
   if (weighted.size() == 1) return weighted.front();

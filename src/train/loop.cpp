@@ -97,6 +97,10 @@ Loop::Outcome Loop::run_phase(PhaseRun& phase, int64_t repeat, Clock& clock) {
   clock.comm += stats.comm_seconds;
   gemm_flops_ += stats.gemm_flops;
   if (phase.committed()) return Outcome::committed;
+  if (phase.overflowed()) {
+    record_skip(phase);
+    return Outcome::skipped;
+  }
   const int64_t repeats = phase.phase().repeats;
   divergence_ =
       fmt::format("{} of phase {}{} is not finite", std::isfinite(phase.loss()) ? "the gradient norm" : "the loss",
@@ -111,7 +115,8 @@ Loop::Outcome Loop::step() {
   Clock clock;
   for (PhaseRun& phase : phases_) {
     for (int64_t repeat = 0; repeat < phase.phase().repeats; ++repeat) {
-      const Outcome outcome = run_phase(phase, repeat, clock);
+      Outcome outcome = Outcome::skipped;
+      while (outcome == Outcome::skipped) outcome = run_phase(phase, repeat, clock);
       if (outcome != Outcome::committed) return outcome;
     }
   }
@@ -143,7 +148,7 @@ void Loop::record_step(const Clock& clock) {
   line["sample_first"] = state.next_sample - step_samples_;
   line["sample_end"] = state.next_sample;
   line["epoch"] = state.epoch;
-  line["loss_scale"] = 1;
+  line["loss_scale"] = phases_.front().loss_scale();
   line["redone"] = false;
   line["wire_bytes_sent"] = step_wire_bytes_;
   line["ranks"] = p_.wire.comm().size();
@@ -164,6 +169,19 @@ void Loop::record_step(const Clock& clock) {
                     .tokens = p_.progress.tokens_per_step,
                     .seconds = clock.total,
                     .comm_seconds = clock.comm});
+}
+
+// A step whose gradients overflowed in f16: nothing but the scale has changed, and the same samples come again.
+void Loop::record_skip(const PhaseRun& phase) {
+  p_.progress.skipped_steps += 1;
+  if (p_.metrics == nullptr) return;
+  p_.metrics->append({{"kind", "skip"},
+                      {"step", p_.progress.state.step + 1},
+                      {"phase", phase.name()},
+                      {"loss", phase.loss()},
+                      {"loss_scale", phase.loss_scale()},
+                      {"attempt", p_.attempt},
+                      {"time_unix", unix_time()}});
 }
 
 void Loop::validate() {

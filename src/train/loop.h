@@ -45,13 +45,14 @@ class Loop {
   const ir::Node* current() const;  // the instruction under way; null between runs
 
  private:
-  enum class Outcome : uint8_t { committed, stop, diverged };
+  enum class Outcome : uint8_t { committed, skipped, stop, diverged };
   struct Clock {  // seconds of the parts of a step
     double data = 0, compute = 0, comm = 0, total = 0;
   };
   Outcome step();
   Outcome run_phase(PhaseRun& phase, int64_t repeat, Clock& clock);
   void record_step(const Clock& clock);
+  void record_skip(const PhaseRun& phase);
   void validate();
   void save();
   std::optional<double> baseline();

@@ -12,6 +12,7 @@ PhaseRun::PhaseRun(Session& session, Wire& wire, size_t index, int64_t offset)
       training_(&session.config().training),
       program_(&session.executor(phase_->name)),
       wire_(&wire),
+      scales_(models::scales_losses(session.config())),
       weights_(weight_inputs(program_->graph())),
       counts_(weights_.size() + 1) {}
 
@@ -52,6 +53,7 @@ void PhaseRun::run(const At& at) {
   loss_ = program_->output_scalar("loss");
   grad_norm_ = program_->output_scalar("grad_norm");
   committed_ = program_->output_scalar("commit") != 0;
+  if (scales_) loss_scale_ = program_->output_scalar("loss_scale");
   wire_->ran(program_->graph());
 }
 

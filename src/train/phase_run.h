@@ -6,6 +6,7 @@
 #include "train/session.h"
 #include "train/wire.h"
 
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -42,6 +43,9 @@ class PhaseRun {
   double loss() const { return loss_; }
   double grad_norm() const { return grad_norm_; }
   bool committed() const { return committed_; }
+  double loss_scale() const { return loss_scale_; }  // of the gradients; 1 where they are not scaled
+  // It overflowed in f16 and not for good: the same samples again, at half the scale that is now kept, may well succeed.
+  bool overflowed() const { return !committed_ && loss_scale_ > 1 && std::isfinite(loss_); }
 
  private:
   const models::Phase* phase_;
@@ -50,9 +54,10 @@ class PhaseRun {
   const config::Training* training_;
   exec::Executor* program_;
   Wire* wire_;
+  bool scales_;                       // losses
   std::vector<std::string> weights_;  // batch tensors whose entries are counted
   std::vector<int64_t> counts_;       // one a weight, then the wishes to stop
-  double loss_ = 0, grad_norm_ = 0;
+  double loss_ = 0, grad_norm_ = 0, loss_scale_ = 1;
   bool committed_ = false;
 };
 

@@ -280,8 +280,12 @@ void Session::cast_weights() const {
   for (const ir::State& s : programs_.states) {
     if (s.role != ir::StateRole::weight || !programs_.layout.offset.contains(ir::shadow_name(s.name))) continue;
     const auto* from = static_cast<const float*>(state(s.name));
-    auto* to = static_cast<bf16*>(state(ir::shadow_name(s.name)));
-    std::transform(from, from + s.type.shape.elements(), to, to_bf16);
+    void* to = state(ir::shadow_name(s.name));
+    const int64_t n = s.type.shape.elements();
+    if (programs_.compute == DType::f16)
+      std::transform(from, from + n, static_cast<f16*>(to), to_f16);
+    else
+      std::transform(from, from + n, static_cast<bf16*>(to), to_bf16);
   }
 }
 

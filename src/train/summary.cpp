@@ -71,7 +71,7 @@ Json summary_json(const End& end, const Facts& facts, const Progress& p,
   j["page_faults_after_step_2"] = column(ranks, &RankNumbers::page_faults_after_step_2);
   j["restarts"] = 0;
   j["redone_steps"] = 0;
-  j["skipped_steps"] = 0;
+  j["skipped_steps"] = p.skipped_steps;
   j["cpu"] = or_null(facts.cpu);
   j["isa"] = or_null(facts.isa);
   j["version"] = facts.version;

@@ -36,6 +36,7 @@ struct Progress {
   std::string params_hash, state_hash;  // of the last checkpoint of this attempt
   std::vector<double> step_seconds;     // of this attempt
   int64_t tokens_per_step = 0;
+  int64_t skipped_steps = 0;  // of this attempt
   double wall_seconds = 0;
 };
 double median(std::vector<double> values);  // 0 of none

@@ -111,14 +111,15 @@ class Run {
                             metrics_ ? &*metrics_ : nullptr, progress_});
     const End end = loop_->run();
     if (end.status == "diverged" && root_) {
-      report(
-          failure({.message = loop_->divergence(),
-                   .cure = fmt::format(
-                       "lower optimizer.lr, lengthen lr_scheduler.warmup_steps, or clip with "
-                       "training.max_norm; {}",
-                       loop_->is_half_done()
-                           ? "earlier phases of this step had changed weights already; what is saved is from before it"
-                           : "the step was not committed, so all weights are those before it")}));
+      report(failure(
+          {.message = loop_->divergence(),
+           .cure = fmt::format(
+               "{}lower optimizer.lr, lengthen lr_scheduler.warmup_steps, or clip with "
+               "training.max_norm; {}",
+               models::scales_losses(resolved_.config) ? "set precision.compute: bf16, as f16 ends at 65504; or " : "",
+               loop_->is_half_done()
+                   ? "earlier phases of this step had changed weights already; what is saved is from before it"
+                   : "the step was not committed, so all weights are those before it")}));
     }
     finish(end);
     return end.exit_code;

@@ -63,6 +63,22 @@ TEST(Bf16, OverflowsToInfinityAndKeepsSignalingNan) {
       std::isnan(to_float(to_bf16(std::bit_cast<float>(0x7f800001U)))));  // its payload lies in the dropped bits
 }
 
+// What mixed precision is about (Micikevicius et al. 2018, section 3): what 16 bits lose, and what keeps it.
+TEST(F16, SmallGradientsVanishUnlessScaled) {
+  const float least = std::ldexp(1.0F, -24), gradient = std::ldexp(1.0F, -27), scale = std::ldexp(1.0F, 16);
+  EXPECT_EQ(to_float(to_f16(least)), least);
+  EXPECT_EQ(to_float(to_f16(gradient)), 0.0F);
+  EXPECT_EQ(to_float(to_f16(gradient * scale)) / scale, gradient);
+}
+
+TEST(F16, SmallUpdatesAreLostInWeightsAndKeptInMasters) {
+  const float update = std::ldexp(1.0F, -12);
+  EXPECT_EQ(to_float(to_f16(1.0F + update)), 1.0F);
+  EXPECT_NE(1.0F + update, 1.0F);
+  EXPECT_EQ(to_float(to_bf16(1.0F + std::ldexp(1.0F, -9))), 1.0F);
+  EXPECT_NE(to_float(to_f16(1.0F + std::ldexp(1.0F, -9))), 1.0F);
+}
+
 TEST(DType, NamesRoundTripAndSizesAreTheTypes) {
   for (const DType d :
        {DType::f32, DType::bf16, DType::f16, DType::f64, DType::i32, DType::i64, DType::u8, DType::u16}) {
