@@ -86,7 +86,7 @@ const Command* command_of(std::vector<std::string>& words) {
 // The cure is what --help says about the flag: its default, and what stands for "none" or "all".
 Error usage_error(const Flag& flag, const std::string& found, std::string expected) {
   return Error({.kind = ErrorKind::usage,
-                .message = fmt::format("`{} {}` is not {}", flag.name, found, expected),
+                .message = fmt::format("`{}` is `{}`", flag.name, found),
                 .key = std::string(flag.name),
                 .found = found,
                 .expected = std::move(expected),

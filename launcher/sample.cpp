@@ -19,21 +19,25 @@
 namespace ringmaster::launcher {
 namespace {
 
+// What a recipe of text gives; the others are rows of numbers.
+bool is_text(std::string_view format) { return format == "text" || format == "ids"; }
+
 constexpr int64_t most = int64_t{1} << 31, most_rows = int64_t{1} << 24;
 
 std::string format_of(const Arguments& arguments) {
   const std::string format = arguments.value("--format").value_or("text");
-  if (format == "text" || format == "npy" || format == "png") return format;
+  if (is_text(format) || format == "npy" || format == "png") return format;
   throw Error({.kind = ErrorKind::usage,
                .message = fmt::format("`--format {}` is no form of output", format),
                .key = "--format",
                .found = format,
-               .expected = "text, npy or png"});
+               .expected = "text, ids, npy or png"});
 }
 
-train::SampleOptions text_options(const Arguments& arguments) {
+train::SampleOptions text_options(const Arguments& arguments, bool ids) {
   return {.from = arguments.target(),
           .prompt = arguments.value("--prompt").value_or(""),
+          .ids = ids,
           .tokenizer_dir = arguments.value("--tokenizer-dir").value_or(""),
           .count = arguments.integer("--count", {1, most}).value_or(1),
           .tokens = arguments.integer("--tokens", {1, most}).value_or(256),
@@ -56,8 +60,8 @@ std::string joined(const std::vector<std::string>& texts) {
   return out;
 }
 
-int sample_text(const Arguments& arguments, comm::Communicator& comm) {
-  train::SampleOptions options = text_options(arguments);
+int sample_text(const Arguments& arguments, comm::Communicator& comm, bool ids) {
+  train::SampleOptions options = text_options(arguments, ids);
   const auto file = arguments.value("--out");
   const bool live = !file && options.count == 1 && comm.size() == 1;
   if (live) {
@@ -144,12 +148,13 @@ int sample(const Arguments& arguments) {
   const auto ranks = static_cast<int>(arguments.integer("--ranks", {1, 4096}).value_or(1));
   if (!comm::launched_by_mpi()) {
     if (const auto file = arguments.value("--out")) check_folder_of(*file);
-    if (format != "text") check_rows(arguments, format, ranks);
+    if (!is_text(format)) check_rows(arguments, format, ranks);
     if (ranks > 1) return run_data_job(arguments, ranks);
   }
 
   const auto comm = join_job(arguments);
-  const int code = format == "text" ? sample_text(arguments, *comm) : sample_rows(arguments, *comm, format);
+  const int code =
+      is_text(format) ? sample_text(arguments, *comm, format == "ids") : sample_rows(arguments, *comm, format);
   comm->finalize();
   return code;
 }

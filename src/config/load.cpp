@@ -238,10 +238,12 @@ Node parse_set_value(const Key& key, const Source& source, const ErrorInfo& usag
   }
   const Node node = parse_yaml(source);
   if (node.kind != Node::Kind::scalar) {
-    refuse(usage, {.message = fmt::format("`{}` is {}, not a single value", key.name, describe(node)),
-                   .found = describe(node),
-                   .expected = "a single value",
-                   .cure = "put text with special characters into double quotes"});
+    refuse(usage,
+           {.message = fmt::format("`{}` is {}, not a single value", key.name, describe(node)),
+            .found = describe(node),
+            .expected = "a single value",
+            .cure = node.kind == Node::Kind::list ? "a list goes into the configuration file; --set takes one value"
+                                                  : "put text with special characters into double quotes"});
   }
   const size_t begin = std::min(source.text.find_first_not_of(' '), source.text.size());
   const size_t end = source.text.find_last_not_of(' ') + 1;

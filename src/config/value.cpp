@@ -143,9 +143,22 @@ void check_regex(const Scalar& s, const Rule& rule, const ErrorInfo& place) {
   }
 }
 
+// What other programs call it.
+std::string our_word(const std::string& word) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 7> others = {{{"bfloat16", "bf16"},
+                                                                                    {"float16", "f16"},
+                                                                                    {"fp16", "f16"},
+                                                                                    {"half", "f16"},
+                                                                                    {"float32", "f32"},
+                                                                                    {"fp32", "f32"},
+                                                                                    {"float", "f32"}}};
+  const auto* found = std::ranges::find(others, word, [](const auto& pair) { return pair.first; });
+  return found == others.end() ? word : std::string(found->second);
+}
+
 std::string parse_string(const Scalar& s, const Rule& rule, const ErrorInfo& place) {
   if (!rule.choices.empty() && std::ranges::find(rule.choices, s.text) == rule.choices.end()) {
-    const std::string meant = nearest(s.text, rule.choices);
+    const std::string meant = nearest(our_word(lower(s.text)), rule.choices);
     refuse_value(s, rule, place, "", meant.empty() ? "" : fmt::format("did you mean `{}`?", meant));
   }
   if (!s.quoted && (looks_like_word(s.text) || looks_like_number(s.text))) {

@@ -40,6 +40,10 @@ std::vector<std::string> glob_matches(const std::string& pattern, const std::str
   const int status = ::glob(pattern.c_str(), GLOB_NOSORT | GLOB_ERR, nullptr, &found);
   std::vector<std::string> files(found.gl_pathv, found.gl_pathv + found.gl_pathc);
   ::globfree(&found);
+  const std::string folder = std::filesystem::path(pattern).parent_path().string();
+  const bool plain = folder.find_first_of("*?[") == std::string::npos;
+  std::error_code ignored;
+  if (files.empty() && plain && !folder.empty() && !std::filesystem::exists(folder, ignored)) missing(folder, key);
   if (status == GLOB_ABORTED) {
     fail({.message = fmt::format("a folder of the glob {} `{}` cannot be read", key, pattern),
           .file = pattern,

@@ -19,7 +19,7 @@ struct Format {
   int64_t header_bytes = 0;  // before the first token
   // Throws Error (data) where header and file contradict each other; nullptr: there is no header.
   void (*check)(const DataFile& file, const std::string& key) = nullptr;
-  bool (*recognise)(const DataFile& file) = nullptr;  // a .bin by its first bytes
+  bool (*recognise)(const DataFile& file) = nullptr;  // by its first bytes
 };
 
 extern const Format text_format;    // text.cpp

@@ -42,12 +42,12 @@ std::string extension_of(const std::string& path) {
   return extension;
 }
 
-// A .bin is asked for a magic number; else extensions decide. Text has no end of them (.hpp, .py, none), so under an unknown one the bytes are asked: text has
-// no NUL.
+// A magic number comes first: no text begins with one. Then extensions decide. Text has no end of them (.hpp, .py, none), so under
+// an unknown one the bytes are asked: text has no NUL.
 Detected detect(const DataFile& file, const std::string& key) {
   const std::string extension = extension_of(file.path());
   for (const Format* format : all_formats) {
-    if (extension == ".bin" && format->recognise != nullptr && format->recognise(file)) {
+    if (extension != ".u16" && format->recognise != nullptr && format->recognise(file)) {
       return {format, "by its first bytes"};
     }
   }

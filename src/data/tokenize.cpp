@@ -3,6 +3,7 @@
 
 #include "core/error.h"
 #include "data/file.h"
+#include "data/formats.h"
 #include "data/llmc.h"
 #include "data/pretokenize.h"
 
@@ -52,6 +53,7 @@ class Run {
     for (const DataFile& file : files_) {
       total_ += file.bytes();
       refuse_overwriting(file);
+      refuse_token_file(file);
     }
     done_.files = static_cast<int64_t>(files_.size());
   }
@@ -102,6 +104,17 @@ class Run {
                  .found = file.path(),
                  .expected = "a file that is not read",
                  .cure = "name another file; a glob of inputs may take in an older output"});
+  }
+
+  void refuse_token_file(const DataFile& file) const {
+    if (!llmc_format.recognise(file)) return;
+    throw Error({.kind = ErrorKind::data,
+                 .message = "is a token file of llm.c already",
+                 .file = file.path(),
+                 .key = options_.key,
+                 .found = "token ids",
+                 .expected = "text",
+                 .cure = "train on it as it is: set data.path to it"});
   }
 
   // What follows the last sure cut of a block begins the next one.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // tokenizer: text to token ids and back. `byte`: a token is a byte, so any file and any text round-trips. `gpt2`: bpe.h, UTF-8.
+// `ids`: the ids themselves, in decimal.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -27,7 +28,7 @@ class Tokenizer {
 };
 
 struct TokenizerOptions {
-  std::string name = "byte";               // data.tokenizer
+  std::string name = "byte";               // data.tokenizer, or ids
   std::string folder = {};                 // data.tokenizer_dir, which gpt2 needs
   std::string key = "data.tokenizer_dir";  // key or flag that errors about the folder name
 };

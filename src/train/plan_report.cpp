@@ -49,7 +49,7 @@ RankPlan rank_plan(const Programs& programs, const comm::RingShape& who) {
 
 std::string value_name(const ir::Graph& graph, ir::ValueId v) {
   const ir::Node& node = graph.producer(v);
-  return fmt::format("{} {} {}", node.scope.empty() ? "-" : node.scope, node.op->name, ir::str(graph.type(v)));
+  return fmt::format("{}{}{} {}", node.scope, node.scope.empty() ? "" : " ", node.op->name, ir::str(graph.type(v)));
 }
 
 // A bucket holds all that one collective moves.
@@ -101,7 +101,7 @@ const char* what_it_is(Category category) {
     case Category::weights: return "as the products read them";
     case Category::master: return "f32, of weights that the products read in 16 bits";
     case Category::gradients: return "f32, summed over grains";
-    case Category::optimizer: return "f32: what the update rules and averages keep";
+    case Category::optimizer: return "what the update rules and averages keep";
     case Category::activations: return "of one grain, with what lifetimes leave unused";
     case Category::workspace: return "scratch of the kernel under way";
     case Category::communication: return "buffers of collectives";
@@ -164,6 +164,7 @@ nlohmann::json to_json(const PlanReport& r) {
           {"ranks", r.ranks},
           {"threads_per_rank", r.threads},
           {"isa", r.isa},
+          {"compute", r.compute},
           {"calibrated", false},
           {"plan_hash", r.plan_hash},
           {"parameters", r.parameters},
@@ -198,7 +199,8 @@ std::string to_text(const PlanReport& r) {
                        std::string(20 - std::min<size_t>(width, 20), ' '), what_it_is(category));
   }
   out += fmt::format("  {:<14}{:>9}\n\n", "peak", bytes_text(most.peak_bytes));
-  out += fmt::format("peak at        {} ({})\n", r.peak.scope.empty() ? "-" : r.peak.scope, r.peak.instruction);
+  out += r.peak.scope.empty() ? fmt::format("peak at        {}\n", r.peak.instruction)
+                              : fmt::format("peak at        {} ({})\n", r.peak.scope, r.peak.instruction);
   for (size_t i = 0; i < std::min<size_t>(r.peak.tensors.size(), 4); ++i)
     out += fmt::format("  {:>12}  {}\n", bytes_text(r.peak.tensors[i].bytes), r.peak.tensors[i].name);
   out +=

@@ -51,7 +51,7 @@ void check_makes_text(const config::Config& c) {
 }
 
 std::vector<int32_t> encoded(const std::string& prompt, const data::Tokenizer& tokenizer, int64_t vocab_size) {
-  std::vector<int32_t> ids = tokenizer.encode(prompt.empty() ? "\n" : prompt);
+  std::vector<int32_t> ids = tokenizer.encode(prompt);
   const int32_t highest = *std::max_element(ids.begin(), ids.end());
   if (highest < vocab_size) return ids;
   throw Error({.kind = ErrorKind::usage,
@@ -75,8 +75,8 @@ std::vector<std::string> sample(const SampleOptions& options, comm::Communicator
     c = saved_config(loaded, {}).config;
     if (!options.tokenizer_dir.empty()) c.data.tokenizer_dir = options.tokenizer_dir;
     check_makes_text(c);
-    tokenizer =
-        data::make_tokenizer({.name = c.data.tokenizer, .folder = c.data.tokenizer_dir, .key = "--tokenizer-dir"});
+    tokenizer = data::make_tokenizer(
+        {.name = options.ids ? "ids" : c.data.tokenizer, .folder = c.data.tokenizer_dir, .key = "--tokenizer-dir"});
     session.emplace(
         c, comm,
         SessionOptions{.programs = {.sampler = true,
@@ -87,7 +87,8 @@ std::vector<std::string> sample(const SampleOptions& options, comm::Communicator
   const bool cached = session->programs().find("decoder") != nullptr;
   const models::TextPrograms programs{.sampler = session->executor("sampler"),
                                       .decoder = cached ? &session->executor("decoder") : nullptr};
-  const std::vector<int32_t> prompt = encoded(options.prompt, *tokenizer, c.model.vocab_size);
+  const std::vector<int32_t> prompt =
+      encoded(options.prompt.empty() && !options.ids ? "\n" : options.prompt, *tokenizer, c.model.vocab_size);
   const bool live = options.on_text && options.count == 1 && wire.is_root();
   data::Utf8Stream whole;  // a token may end inside a character
   const auto on_token = [&](int32_t token) {

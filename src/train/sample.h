@@ -17,6 +17,7 @@ namespace ringmaster::train {
 struct SampleOptions {
   Path from;           // a run folder (its newest checkpoint) or a checkpoint; its averaged weights if it has them
   std::string prompt;  // empty: a newline, which is not part of the text
+  bool ids = false;    // prompt and text are token ids in decimal, and no tokenizer is needed; the prompt is not empty
   std::string tokenizer_dir;  // in place of data.tokenizer_dir, which a checkpoint outside its run folder does not know
   int64_t count = 1;          // sequences
   int64_t tokens = 256;       // new ones of each sequence

@@ -72,6 +72,7 @@ Json summary_json(const End& end, const Facts& facts, const Progress& p,
   j["restarts"] = 0;
   j["redone_steps"] = 0;
   j["skipped_steps"] = p.skipped_steps;
+  j["compute"] = facts.compute;
   j["cpu"] = or_null(facts.cpu);
   j["isa"] = or_null(facts.isa);
   j["version"] = facts.version;

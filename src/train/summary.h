@@ -25,7 +25,7 @@ struct RankNumbers {
 struct Facts {
   int ranks = 1, threads = 1;
   int64_t parameters = 0;
-  std::string cpu, isa, version, build_hash, config_hash, data_hash, plan_hash;
+  std::string compute, cpu, isa, version, build_hash, config_hash, data_hash, plan_hash;
 };
 std::string build_hash();  // SHA-256 of the running program; "" if it cannot be read
 

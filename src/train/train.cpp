@@ -172,6 +172,7 @@ class Run {
     facts_ = {.ranks = wire_.comm().size(),
               .threads = num_threads(),
               .parameters = session_->recipe().num_parameters(),
+              .compute = resolved_.config.precision.compute,
               .cpu = cpu_name(),
               .isa = isa(),
               .version = version(),

@@ -284,7 +284,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadSet{"WithoutSection", {"steps=5"}, bad_config, "steps", "unknown key", "`training.steps`"},
         BadSet{"Section", {"training=5"}, bad_config, "training", "a section", "training.steps"},
         BadSet{"Groups", {"optimizer.groups=[]"}, usage, "optimizer.groups", "cannot be given by --set", "file"},
-        BadSet{"List", {"data.path=[a, b]"}, usage, "data.path", "a list", "quotes"},
+        BadSet{"List", {"data.path=[a, b]"}, usage, "data.path", "a list", "configuration file"},
         BadSet{"Map", {"data.path=a: b"}, usage, "data.path", "a section", "quotes"},
         BadSet{"Comment", {"data.path=a #b"}, usage, "data.path", "YAML reads as `a`", "quotes"},
         BadSet{"FoldedLines", {"data.path=a\nb"}, usage, "data.path", "YAML reads as `a b`", "quotes"},

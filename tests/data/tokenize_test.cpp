@@ -203,6 +203,7 @@ TEST(Llmc, IsRecognisedByItsMagicNumber) {
   twice.insert(twice.end(), ids.begin(), ids.end());
   EXPECT_EQ(all_tokens(split), twice);
   EXPECT_EQ(open_whole({.path = {raw}}).source->how(), "uint16 by the extension .bin");
+  EXPECT_EQ(open_whole({.path = {folder.write("c.txt", llmc_bytes(ids))}}).source->how(), "llmc by its first bytes");
   EXPECT_EQ(scan(split, 65536), scan(open_whole({.path = {raw, raw}}), 65536));
   EXPECT_EQ(error_of([&] { scan(split, 50257); }).found, "token id 65535 at byte 1030");
 }

@@ -26,6 +26,16 @@ TEST(ByteTokenizer, IdThatIsNoByteIsAnError) {
   }
 }
 
+TEST(IdTokenizer, IdsAreTheirOwnText) {
+  const auto tokenizer = make_tokenizer({.name = "ids"});
+  const std::vector<int32_t> ids{0, 464, 50256};
+  EXPECT_EQ(tokenizer->encode(" 0  464\n50256 "), ids);
+  EXPECT_EQ(tokenizer->decode(ids), " 0 464 50256");
+  EXPECT_EQ(tokenizer->encode(tokenizer->decode(ids)), ids);
+  for (const char* text : {"", "  ", "x", "1 -2", "1,2", "99999999999"})
+    EXPECT_EQ(error_of([&] { tokenizer->encode(text); }).key, "--prompt") << text;
+}
+
 TEST(Tokenizer, UnknownNameIsAnErrorThatNamesTheKnownOnes) {
   const ErrorInfo info = error_of([] { make_tokenizer({.name = "bytes"}); });
   EXPECT_EQ(info.kind, ErrorKind::config);

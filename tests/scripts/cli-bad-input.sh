@@ -70,6 +70,8 @@ refused '\-\-isa' plan "$work/good.yaml" --isa neon
 refused 'did you mean `--temperature`' sample "$work" --temp 0
 refused 'takes no value' sample "$work" --no-cache=false
 refused '\-\-format' sample "$work" --format jpeg
+refused 'a list goes into the configuration file' plan "$work/good.yaml" --set 'data.path=[a,b]'
+refused 'did you mean `bf16`' plan "$work/good.yaml" --set precision.compute=bfloat16
 for value in hot -1 nan; do refused '0 takes the most probable token' sample "$work" --temperature "$value"; done
 for value in 0 -1 1.5; do refused 'K most probable tokens; default all' sample "$work" --top-k "$value"; done
 for value in 0 1.5; do refused 'above 0 and at most 1' sample "$work" --top-p "$value"; done

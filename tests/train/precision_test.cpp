@@ -186,9 +186,7 @@ TEST(LossScale, ASkippedStepComesAgainOnAnyNumberOfRanks) {
     ASSERT_EQ(steps.size(), 5);
     for (size_t i = 0; i < steps.size(); ++i) {
       EXPECT_EQ(steps[i]["step"], i + 1);
-      if (i > 0) {
-        EXPECT_EQ(steps[i]["sample_first"], steps[i - 1]["sample_end"]);
-      }
+      if (i > 0) { EXPECT_EQ(steps[i]["sample_first"], steps[i - 1]["sample_end"]); }
     }
     std::vector<Json> seen;  // which step, which phase, which scale
     for (const Json& skip : skips) seen.push_back({skip["step"], skip["phase"], skip["loss_scale"]});

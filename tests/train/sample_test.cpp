@@ -176,6 +176,16 @@ TEST(Sample, CachedAndUncachedBytesAreEqualOnAnyNumberOfRanks) {
     }
 }
 
+TEST(Sample, IdsAreThoseOfTheText) {
+  const TinyRun run;
+  ASSERT_EQ(run.train(1), 0);
+  const auto comm = comm::make_single();
+  const std::string text = sample({.from = run.folder(), .prompt = "the", .tokens = 20}, *comm).front();
+  std::string ids;
+  for (const unsigned char c : text) ids += fmt::format("{}{}", ids.empty() ? "" : " ", c);
+  EXPECT_EQ(sample({.from = run.folder(), .prompt = "116 104 101", .ids = true, .tokens = 20}, *comm).front(), ids);
+}
+
 TEST(Sample, RefusesAChoiceOutOfRange) {
   const TinyRun run;
   ASSERT_EQ(run.train(1), 0);
