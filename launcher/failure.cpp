@@ -21,7 +21,7 @@ constexpr const char* phase = "train";
 
 std::string killed_by(int signal) { return fmt::format("killed by signal {} ({})", signal, ::strsignal(signal)); }
 
-train::Failure describe(const Ended& ended, int ranks) {
+train::Failure describe(const Ended& ended, int ranks, const Path& folder) {
   const std::string from_outside = fmt::format(
       "somebody ended it: a person, the job system, or the kernel when memory ran out (see `dmesg`, and `{} plan` for "
       "what a rank needs)",
@@ -33,8 +33,9 @@ train::Failure describe(const Ended& ended, int ranks) {
     failure.host = lost.host;
     failure.cause = killed_by(lost.signal);
     if (lost.signal != SIGKILL && lost.signal != SIGTERM) {
-      failure.cure = fmt::format(
-          "this is a bug of ringmaster or of a library: please report it with logs/rank-{:05}.log", lost.rank);
+      failure.cure =
+          fmt::format("this is a bug of ringmaster or of a library: please report it with what it said above and {}",
+                      (folder / "logs" / fmt::format("rank-{:05}.log", lost.rank)).string());
     }
   } else if (ended.status > 128) {
     failure.cause = "mpirun was " + killed_by(ended.status - 128);
@@ -135,7 +136,7 @@ void close_failed_run(const RunFiles& files, const Ended& ended, const config::C
     return;
   }
   const train::Json step = last_step(files.folder());
-  train::Failure failure = describe(ended, static_cast<int>(config.launch.ranks));
+  train::Failure failure = describe(ended, static_cast<int>(config.launch.ranks), config.output.dir);
   failure.step = (step.is_object() ? step.value("step", int64_t{0}) : 0) + 1;
   failure.saved = saved(files.folder());
   chatter(train::to_text(failure));

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <utility>
 
@@ -27,11 +28,13 @@ constexpr int64_t most = int64_t{1} << 31, most_rows = int64_t{1} << 24;
 std::string format_of(const Arguments& arguments) {
   const std::string format = arguments.value("--format").value_or("text");
   if (is_text(format) || format == "npy" || format == "png") return format;
+  const std::string meant = nearest(format, std::array<std::string, 4>{"text", "ids", "npy", "png"});
   throw Error({.kind = ErrorKind::usage,
                .message = fmt::format("`--format {}` is no form of output", format),
                .key = "--format",
                .found = format,
-               .expected = "text, ids, npy or png"});
+               .expected = "text, ids, npy or png",
+               .cure = meant.empty() ? "" : fmt::format("did you mean `{}`?", meant)});
 }
 
 train::SampleOptions text_options(const Arguments& arguments, bool ids) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // train: as the launcher, checks the run and starts its ranks; as a rank, trains. One rank alone is both in one process.
 #include "train/train.h"
+#include "train/stop.h"
 
 #include "core/program.h"
 #include "launcher/commands.h"
@@ -58,6 +59,7 @@ int train_as_rank(const Arguments& arguments) {
   options.launcher_pid = launcher.value_or(0);
   options.mpirun_pid = ::getppid();
   options.terminal_columns = static_cast<int>(arguments.integer("--terminal-columns", {-1, 10000}).value_or(0));
+  const train::StopSignals signals;  // before MPI makes threads
   const auto comm = join_job(arguments, comm_options(options.resolved.config));
   options.command = command_text(arguments, comm->size());
   const int code = train::train(options, *comm);
@@ -105,6 +107,7 @@ int train(const Arguments& arguments) {
     return 0;
   }
   if (ranks > 1) return launch(arguments, options);
+  const train::StopSignals signals;
   options.command = command_text(arguments, 1);
   const auto comm = comm::make_single(comm_options(options.resolved.config));
   return train::train(options, *comm);

@@ -122,7 +122,8 @@ std::vector<Key> training_keys() {
           {.other_names = {"grad_clip", "clip_grad_norm", "max_grad_norm", "clip"}}),
       row<&Config::precision, &Precision::compute>(
           "precision.compute", {.choices = {"f32", "bf16", "f16"}},
-          "dtype of matrix products, which always add in f32; statistics, softmax, losses and the optimizer stay f32",
+          "dtype of matrix products, which always add in f32; weights are kept and statistics, softmax and losses "
+          "computed in f32",
           {.other_names = {"dtype", "mixed_precision", "precision", "amp", "param_dtype", "autocast"}}),
   };
 }

@@ -13,6 +13,7 @@
 namespace ringmaster::exec {
 namespace {
 
+constexpr int64_t huge_page = int64_t{2} << 20;
 constexpr int64_t words_per_line = ir::arena_alignment / 8;
 
 uint64_t paint_word(int64_t index) { return mix(0x5ca1ab1e0ddba11ULL, static_cast<uint64_t>(index)); }
@@ -21,16 +22,23 @@ uint64_t paint_word(int64_t index) { return mix(0x5ca1ab1e0ddba11ULL, static_cas
 
 // A spare line above the plan shows a kernel that writes beyond it.
 Arena::Arena(int64_t bytes) : bytes_(ir::align_up(bytes) + ir::arena_alignment) {
-  void* memory = mmap(nullptr, static_cast<size_t>(bytes_), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  mapped_ = bytes_ < huge_page ? bytes_ : bytes_ + huge_page;
+  void* memory =
+      mmap(nullptr, static_cast<size_t>(mapped_), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) {
     throw Error({.kind = ErrorKind::memory,
                  .message = fmt::format("the arena of {} bytes was refused: {}", bytes_, std::strerror(errno)),
                  .cure = "use a smaller training.grain_size or model, or raise the memory limit (ulimit -v, cgroup)"});
   }
-  data_ = static_cast<std::byte*>(memory);
+  memory_ = data_ = static_cast<std::byte*>(memory);
+  if (bytes_ < huge_page) return;
+  // The rows of a matrix lie pages apart, more of them than the processor has translations for. What lies before and behind is
+  // never touched; a system without huge pages says no and nothing is lost.
+  data_ += -reinterpret_cast<uintptr_t>(memory) % huge_page;
+  madvise(data_, static_cast<size_t>(bytes_), MADV_HUGEPAGE);
 }
 
-Arena::~Arena() { munmap(data_, static_cast<size_t>(bytes_)); }
+Arena::~Arena() { munmap(memory_, static_cast<size_t>(mapped_)); }
 
 void Arena::paint() {
   auto* words = reinterpret_cast<uint64_t*>(data_);

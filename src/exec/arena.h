@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// arena: the one allocation of a rank. Everything that programs store lies in it at offsets fixed by the plan. It is painted
+// arena: the one allocation of a rank, in huge pages where the system grants them. Everything that programs store lies in it at offsets fixed by the plan. It is painted
 // with a pseudo-random pattern before step 1; the highest line that no longer shows the paint is the measured peak.
 #pragma once
 #include <cstddef>
@@ -22,8 +22,8 @@ class Arena {
   int64_t touched_bytes() const;  // end of the highest 64-byte line that differs from the paint
 
  private:
-  std::byte* data_ = nullptr;
-  int64_t bytes_ = 0;
+  std::byte *memory_ = nullptr, *data_ = nullptr;  // what is mapped, and the arena in it
+  int64_t mapped_ = 0, bytes_ = 0;
 };
 
 }  // namespace ringmaster::exec

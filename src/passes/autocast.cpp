@@ -93,6 +93,11 @@ class Autocast {
     return traits.role == Role::compute && traits.cast == CastClass::low_precision;
   }
 
+  static bool is_view(const Node& node) {
+    return node.op->view != nullptr && node.op->traits.cast == CastClass::follow && node.inputs.size() == 1 &&
+           node.outputs.size() == 1;
+  }
+
   ValueId narrowed(ValueId v) {
     const auto [it, is_new] = narrowed_.emplace(v, ir::none);
     if (!is_new) return it->second;
@@ -100,6 +105,10 @@ class Autocast {
     const ir::ScopeGuard scope(builder_, source.scope);
     if (source.op->traits.role == Role::state_read && has_shadow(source.attrs.text("name")))
       return it->second = ops::state_read(builder_, ir::shadow_name(source.attrs.text("name"))).id();
+    if (is_view(source)) {  // one cast serves a value and its views
+      const Tensor viewed(&builder_, narrowed(source.inputs[0]));
+      return narrowed_[v] = builder_.emit1(*source.op, {viewed}, source.attrs).id();
+    }
     ++casts_;
     return it->second = ops::cast(Tensor(&builder_, v), settings_.compute).id();
   }

@@ -251,8 +251,10 @@ std::optional<double> Loop::baseline() {
 
 Curve Loop::curve() const {
   if (p_.metrics == nullptr) return {};
+  const bool same =
+      p_.session.recipe().evaluators.front().ranks_steps;  // else what is trained and what is judged differ
   return {.train = p_.metrics->train_curve(),
-          .validation = p_.metrics->validation_curve(),
+          .validation = same ? p_.metrics->validation_curve() : std::vector<CurvePoint>{},
           .baseline = baseline_.value_or(std::nullopt),
           .baseline_name = "order-2 n-gram"};
 }

@@ -50,6 +50,19 @@ void check_makes_text(const config::Config& c) {
                .cure = "give --format npy --out FILE.npy, or --format png --out FILE.png"});
 }
 
+// Before the first token is drawn, not at the first that has no text. (A table of GPT-2's may be padded: its spare rows are not drawn.)
+void check_shows_tokens(const config::Config& c, bool ids) {
+  constexpr int64_t bytes = 256;
+  if (ids || c.data.tokenizer != "byte" || c.model.vocab_size <= bytes) return;
+  throw Error({.kind = ErrorKind::usage,
+               .message = fmt::format("the model knows {} tokens, of which the byte tokenizer can show {}",
+                                      c.model.vocab_size, bytes),
+               .key = "--format",
+               .found = "text",
+               .expected = "ids, as the model's tokens are not bytes",
+               .cure = "give --format ids and a prompt of ids"});
+}
+
 std::vector<int32_t> encoded(const std::string& prompt, const data::Tokenizer& tokenizer, int64_t vocab_size) {
   std::vector<int32_t> ids = tokenizer.encode(prompt);
   const int32_t highest = *std::max_element(ids.begin(), ids.end());
@@ -75,6 +88,7 @@ std::vector<std::string> sample(const SampleOptions& options, comm::Communicator
     c = saved_config(loaded, {}).config;
     if (!options.tokenizer_dir.empty()) c.data.tokenizer_dir = options.tokenizer_dir;
     check_makes_text(c);
+    check_shows_tokens(c, options.ids);
     tokenizer = data::make_tokenizer(
         {.name = options.ids ? "ids" : c.data.tokenizer, .folder = c.data.tokenizer_dir, .key = "--tokenizer-dir"});
     session.emplace(

@@ -24,8 +24,8 @@ ErrorInfo usage_error(const char* key, std::string message) {
 const models::RowSampler& rows_of(const models::Recipe& recipe) {
   if (recipe.rows.rows) return recipe.rows;
   ErrorInfo info = usage_error("--format", fmt::format("the recipe {} makes text, not rows of numbers", recipe.name()));
-  info.expected = "text";
-  info.cure = "leave --format out";
+  info.expected = "text or ids";
+  info.cure = "leave --format out, or give --format ids";
   throw Error(info);
 }
 

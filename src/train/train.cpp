@@ -8,7 +8,6 @@
 #include "passes/passes.h"
 #include "train/loop.h"
 #include "train/machine.h"
-#include "train/stop.h"
 
 #include <unistd.h>
 
@@ -83,9 +82,7 @@ class Run {
         log_(comm.rank()),
         terminal_({.silent = options.quiet || !root_,
                    .columns = options.terminal_columns,
-                   .log_freq = options.resolved.config.metrics.log_freq}) {
-    if (!options.in_process) signals_.emplace();
-  }
+                   .log_freq = options.resolved.config.metrics.log_freq}) {}
 
   int run() {
     try {
@@ -356,7 +353,6 @@ class Run {
   bool root_ = false;
   RankLog log_;
   Terminal terminal_;
-  std::optional<StopSignals> signals_;
   std::string checkpoint_, data_hash_;
   data::Opened data_;
   std::optional<Session> session_;

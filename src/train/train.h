@@ -31,8 +31,7 @@ struct TrainOptions {
   int64_t mpirun_pid = 0;                    // 0: none
   int terminal_columns =
       0;  // whatever this process sees: stderr ends on a terminal of this width (> 0), on none (-1); 0: look
-  bool in_process =
-      false;  // ranks are threads (tests): no signal handlers, and a failing rank throws instead of ending the job
+  bool in_process = false;  // ranks are threads (tests): a failing rank throws instead of ending the job
 };
 
 // Throws what is wrong with the run and can be known by one process without MPI: configuration, passes, data, run folder, the
@@ -41,7 +40,7 @@ void check(const TrainOptions& options);
 
 // Blocks until the run has ended; returns the exit code of contract.md (0, 2, 3, 4, 5, 75 or 1), the same on every rank that
 // returns. Errors have been printed by then. A rank that fails alone ends the job (comm.abort) and does not return. On return
-// the communicator is idle and not finalized.
+// the communicator is idle and not finalized. Stops at signals while a StopSignals (stop.h) stands.
 int train(const TrainOptions& options, comm::Communicator& comm);
 
 const char* version();  // of the program, "0.1.0"

@@ -44,6 +44,28 @@ step
 )"));
 }
 
+TEST(Autocast, OneCastServesAValueAndItsViews) {
+  const std::string text = after(autocast, R"(program p
+for grain
+  %x f32[2,2,4] = input() name="x" shape=[2,2,4]
+  %y f32[4,4] = input() name="y" shape=[4,4]
+  %a f32[2,2,4] = matmul(%x, %y)
+  %r f32[4,4] = reshape(%x) shape=[4,4]
+  %b f32[4,4] = matmul(%r, %y) transpose_a=true
+  %s f32[] = sum(%a) dims=[0,1,2]
+  %t f32[] = sum(%b) dims=[0,1]
+  %u f32[] = add(%s, %t)
+  %g f32[1] = grain_gather(%u) grains=1
+step
+  output(%g) name="y"
+)",
+                                 {.compute = DType::bf16});
+  EXPECT_NE(text.find("bf16[4,4] = reshape(%2) shape=[4,4]"), std::string::npos) << text;
+  size_t casts = 0;
+  for (size_t at = text.find("= cast("); at != std::string::npos; at = text.find("= cast(", at + 1)) ++casts;
+  EXPECT_EQ(casts, 2) << text;  // of x and y
+}
+
 TEST(Autocast, WhatOnlyF32ReadsIsNotRounded) {
   const std::string text = after(autocast, R"(program p
 for grain

@@ -66,6 +66,19 @@ gone() {
   kill -9 $left
 }
 
+# A handler in a thread that computes would write its frame over oneDNN's workspace (src/train/stop.h): of every rank SIGINT,
+# SIGUSR1 and SIGTERM reach one thread, the one that waits for them.
+signals_reach_one_thread() {
+  local rank mask takers
+  for rank in $(seq 0 $(($2 - 1))); do
+    takers=0
+    for mask in $(sed -n 's/^SigBlk:[[:space:]]*//p' /proc/"$(rank_pid "$rank")"/task/*/status); do
+      [ $((0x$mask & 0x4202)) = $((0x4202)) ] || takers=$((takers + 1))
+    done
+    [ $takers = 1 ] || fail "$1: stop signals reach $takers threads of rank $rank, expected 1"
+  done
+}
+
 said() { grep -q "$2" "$run.err" || fail "$1: expected \"$2\" in: $(cat "$run.err")"; }
 
 begin stopped 2
@@ -99,6 +112,7 @@ gone launcher-killed
 for ranks in 1 2; do
   for signal in TERM INT; do
     begin "$signal-$ranks" $ranks
+    signals_reach_one_thread "$signal-$ranks" $ranks
     kill -$signal $launcher
     ended "$signal-$ranks" 75
     [ "$(field "$run/summary.json" "j['status']")" = saved ] || fail "$signal: not saved"

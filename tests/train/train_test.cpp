@@ -116,7 +116,8 @@ TEST(Train, AStopSignalSavesAndTheRunGoesOn) {
   ASSERT_EQ(whole.train(2, {"training.steps=5"}), 0);
   {
     const StopSignals signals;
-    std::raise(SIGUSR1);
+    ::kill(::getpid(), SIGUSR1);
+    while (!StopSignals::requested()) std::this_thread::yield();
     EXPECT_EQ(stopped.train(2, {"training.steps=5"}), 75);
   }
   EXPECT_EQ(stopped.summary()["status"], "saved");
