@@ -3,6 +3,7 @@
 // it starts is a job of two ranks that add a number, because only that shows that MPI works.
 #include "backend/cpu/dnnl.h"
 #include "core/file.h"
+#include "core/isa.h"
 #include "core/program.h"
 #include "launcher/commands.h"
 #include "launcher/job.h"
@@ -42,10 +43,15 @@ const char* name(Check::Status status) { return status == Check::ok ? "ok" : sta
 Check processor() {
   const std::string isa = train::isa();
   return {.name = "processor",
-          .status = isa.empty() ? Check::fail : Check::ok,
-          .found = fmt::format("{} ({})", train::cpu_name(), isa.empty() ? "below avx2" : isa),
+          .status = isa.empty() ? Check::fail
+                    : isa_cap() ? Check::warn
+                                : Check::ok,
+          .found = fmt::format("{} ({}{})", train::cpu_name(), isa.empty() ? "below avx2" : isa,
+                               isa_cap() ? ", capped by RINGMASTER_MAX_CPU_ISA" : ""),
           .expected = "x86-64 with AVX2 and FMA",
-          .cure = "run on a machine from 2013 or later; in a virtual machine, pass the host's processor through"};
+          .cure = isa_cap()
+                      ? "unset RINGMASTER_MAX_CPU_ISA"
+                      : "run on a machine from 2013 or later; in a virtual machine, pass the host's processor through"};
 }
 
 Check cores() {

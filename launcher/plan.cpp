@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // plan: what a run will need, before it exists.
+#include "core/isa.h"
 #include "launcher/arguments.h"
 #include "launcher/commands.h"
 #include "launcher/output.h"
@@ -8,20 +9,16 @@
 
 #include <nlohmann/json.hpp>
 
-#include <algorithm>
-#include <array>
-
 namespace ringmaster::launcher {
 namespace {
 
 void check_isa(const std::string& name) {
-  constexpr std::array known{"avx2", "avx512", "avx512_bf16", "amx"};
-  if (std::ranges::find(known, name) == known.end()) {
+  if (!isa_from_name(name)) {
     throw Error({.kind = ErrorKind::usage,
                  .message = fmt::format("`--isa {}` is not an instruction set that ringmaster knows", name),
                  .key = "--isa",
                  .found = name,
-                 .expected = fmt::format("one of: {}", fmt::join(known, ", ")),
+                 .expected = fmt::format("one of: {}", fmt::join(isa_names(), ", ")),
                  .cure = ""});
   }
   const std::string own = train::isa();

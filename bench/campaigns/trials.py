@@ -50,14 +50,26 @@ def record(out, trial, result):
     print(json.dumps(line), flush=True)
 
 
+def train(config, ranks, sets):
+    """summary.json of a run that is thrown away"""
+    with tempfile.TemporaryDirectory(prefix="ringmaster-campaign-") as folder:
+        run = Path(folder) / "run"
+        train_in(run, config, ranks, sets)
+        return json.loads((run / "summary.json").read_text())
+
+
+def train_in(run, config, ranks, sets):
+    flags = [word for key, value in sets.items() for word in ("--set", f"{key}={value}")]
+    subprocess.run([program(), "train", config, "--ranks", str(ranks), "--run-dir", run, "--quiet", *flags], check=True, cwd=ROOT)
+
+
 def train_and_sample(config, ranks, sets, count=None):
     """The rows of `sample --format npy` of a run that is thrown away, and the seconds that the run took."""
     import numpy
 
     with tempfile.TemporaryDirectory(prefix="ringmaster-campaign-") as folder:
         run, rows = Path(folder) / "run", Path(folder) / "rows.npy"
-        flags = [word for key, value in sets.items() for word in ("--set", f"{key}={value}")]
-        subprocess.run([program(), "train", ROOT / config, "--ranks", str(ranks), "--run-dir", run, "--quiet", *flags], check=True)
+        train_in(run, config, ranks, sets)
         more = ["--count", str(count)] if count else []
         subprocess.run([program(), "sample", run, "--format", "npy", "--out", rows, *more], check=True)
         summary = json.loads((run / "summary.json").read_text())

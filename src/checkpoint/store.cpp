@@ -52,7 +52,7 @@ std::vector<Path> prune_trusting(const Path& run_folder, int keep, const Path& t
     const bool newest = it == all.rbegin() || (!it->problem.empty() && trusted.empty());
     if (kept < keep && sound()) {
       ++kept;
-    } else if (!newest) {
+    } else if (!newest && it->step != options.keep_step) {
       doomed.push_back(it->path);
     }
   }

@@ -34,6 +34,7 @@ struct Content {
 
 struct CommitOptions {
   int keep_latest_k = 0;                // 0 keeps all
+  int64_t keep_step = -1;               // the checkpoint of this step stays too
   int64_t shard_bytes = 5'000'000'000;  // tensor bytes a file; Hugging Face's own limit
   std::function<void(std::string_view)>
       hook;  // called with "write", "commit", "prune" before each such act (failpoints)

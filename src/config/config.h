@@ -99,6 +99,7 @@ struct Validation {
 struct Checkpoint {
   int64_t interval = 0;  // steps; 0 = only after the last step
   int64_t keep_latest_k = 2;
+  bool keep_best = false;  // save at the best validation so far, and keep that
   bool operator==(const Checkpoint&) const = default;
 };
 

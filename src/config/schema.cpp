@@ -218,6 +218,10 @@ std::vector<Key> run_keys() {
       row<&Config::checkpoint, &Checkpoint::keep_latest_k>("checkpoint.keep_latest_k", {.range = at_least_1},
                                                            "older checkpoints are removed",
                                                            {.effect = run, .other_names = {"keep"}}),
+      row<&Config::checkpoint, &Checkpoint::keep_best>(
+          "checkpoint.keep_best", {},
+          "each best validation so far saves a checkpoint, which stays until there is a better one",
+          {.effect = run, .other_names = {"save_best", "best", "save_best_only"}}),
       row<&Config::metrics, &Metrics::log_freq>("metrics.log_freq", {.range = at_least_1},
                                                 "steps between lines of the human log",
                                                 {.unit = "steps", .effect = run, .other_names = {"log_interval"}}),

@@ -2,8 +2,8 @@
 // gelu: y = x/2 (1 + t), t = tanh(u), u = sqrt(2/pi) (x + 0.044715 x^3).     Hendrycks and Gimpel 2016, arXiv:1606.08415
 //   gelu_grad: dx = dy ((1 + t)/2 + x/2 (1 - t^2) sqrt(2/pi) (1 + 3 * 0.044715 x^2))
 //   in  x: f32, bf16 or f16, any shape (gelu_grad: dy, x)     out like x
-//   numerics: oneDNN's, in f32, rounded once.   errors: config if dy is not like x.
-#include "backend/cpu/dnnl.h"
+//   numerics: in f32, the same bits on every ISA, rounded once.   errors: config if dy is not like x.
+#include "backend/cpu/vector_math.h"
 #include "ops/defs.h"
 #include "ops/element.h"
 #include "ops/ops.h"
@@ -14,6 +14,7 @@
 namespace ringmaster::ops {
 namespace {
 
+using backend::Lanes;
 using ir::OpView;
 
 constexpr double root = 0.79788456080286535588;  // sqrt(2 / pi)
@@ -64,25 +65,57 @@ void reference_grad(const OpView&, std::span<const ir::RefTensor> in, std::span<
   }
 }
 
-backend::RowsSpec elements(backend::RowsSpec::Kind kind, const ir::Type& type) {
-  return {.kind = kind, .rows = type.shape.elements(), .width = 1, .dtype = type.dtype};
+// (1 + t)/2 is the logistic function s of 2u, so that one exponential serves both directions: y = x s, dy/dx = s + x s (1 - s) 2u'.
+// From |x| = 9.5 on s is 0 or 1 to f32.
+struct Logistic {
+  Lanes x, square, s, rest;  // rest = 1 - s, without cancellation
+
+  explicit Logistic(Lanes unbounded) : x(min(Lanes(9.5F), max(Lanes(-9.5F), unbounded))), square(x * x) {
+    const Lanes slope =
+        fma(square, Lanes(static_cast<float>(-2.0 * root * cubic)), Lanes(static_cast<float>(-2.0 * root)));
+    const Lanes e = exp(x * slope);
+    s = Lanes(1.0F) / (Lanes(1.0F) + e);
+    rest = e * s;
+  }
+};
+
+Lanes gelu_of(Lanes x) { return x * Logistic(x).s; }
+Lanes gelu_grad_of(Lanes dy, Lanes x) {
+  const Logistic l(x);
+  const Lanes slope =
+      fma(l.square, Lanes(static_cast<float>(6.0 * root * cubic)), Lanes(static_cast<float>(2.0 * root)));
+  return dy * fma(l.x * slope, l.s * l.rest, l.s);
+}
+
+// body(i, n) for 16 lanes each of elements 0 .. count
+template <typename Body> void for_all_lanes(int64_t count, int threads, const Body& body) {
+  constexpr int64_t block = 4096;
+#pragma omp parallel for num_threads(threads_for(count, threads)) schedule(static)
+  for (int64_t begin = 0; begin < count; begin += block)
+    backend::for_lanes(std::min(block, count - begin), [&](int64_t i, int64_t n) { body(begin + i, n); });
 }
 
 std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
-  auto gelu = std::make_unique<backend::Rows>(elements(backend::RowsSpec::gelu, v.in[0]), threads);
-  const int64_t scratch = gelu->scratch_bytes();
-  return ir::make_kernel(
-      [gelu = std::move(gelu)](const ir::KernelArgs& a) { gelu->run({a.in[0]}, {a.out[0]}, a.scratch); }, scratch);
+  return with_float(v.in[0].dtype, [&]<typename T>(T) {
+    return ir::make_kernel([threads, count = v.in[0].shape.elements()](const ir::KernelArgs& a) {
+      const T* x = a.input<T>(0);
+      T* y = a.output<T>(0);
+      for_all_lanes(count, threads,
+                    [&](int64_t i, int64_t n) { backend::store(y + i, gelu_of(backend::load(x + i, n)), n); });
+    });
+  });
 }
 
 std::unique_ptr<ir::Kernel> cpu_grad(const OpView& v, int threads) {
-  auto gelu = std::make_unique<backend::Rows>(elements(backend::RowsSpec::gelu_grad, v.in[0]), threads);
-  const int64_t scratch = gelu->scratch_bytes();
-  return ir::make_kernel(
-      [gelu = std::move(gelu)](const ir::KernelArgs& a) {
-        gelu->run({a.in[0], a.in[1]}, {a.out[0]}, a.scratch);
-      },
-      scratch);
+  return with_float(v.in[0].dtype, [&]<typename T>(T) {
+    return ir::make_kernel([threads, count = v.in[0].shape.elements()](const ir::KernelArgs& a) {
+      const T *dy = a.input<T>(0), *x = a.input<T>(1);
+      T* dx = a.output<T>(0);
+      for_all_lanes(count, threads, [&](int64_t i, int64_t n) {
+        backend::store(dx + i, gelu_grad_of(backend::load(dy + i, n), backend::load(x + i, n)), n);
+      });
+    });
+  });
 }
 
 std::vector<ir::Sample> samples_of(size_t inputs) {

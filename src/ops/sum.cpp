@@ -4,6 +4,7 @@
 //   attrs dims (ascending, adjacent), keep_dims, f32_out. The C++ callers take any dims and chain runs.
 //   numerics: f32 throughout, rounded once. R is cut into blocks, a pure function of the shape; a block is summed in 16 lanes
 //   (J = 1) or row by row (J > 1), and the partials are added in block order. Threads only share out (k, block, columns).
+#include "backend/cpu/lanes.h"
 #include "ops/defs.h"
 #include "ops/element.h"
 #include "ops/ops.h"
@@ -91,6 +92,13 @@ template <typename T, typename Y> void sum_rows(const Plan& p, const T* x, Y* y,
     y[k] = store<Y>(sum_lanes(p.blocks, [&](int64_t i) { return partials[k * p.blocks + i]; }));
 }
 
+// acc[j] += row[j]
+template <typename T> void add_row(float* acc, const T* row, int64_t width) {
+  backend::for_lanes(width, [&](int64_t j, int64_t n) {
+    backend::store(acc + j, backend::load(acc + j, n) + backend::load(row + j, n), n);
+  });
+}
+
 // J > 1: columns; a task is a block of rows by a tile of columns
 template <typename T, typename Y> void sum_columns(const Plan& p, const T* x, Y* y, float* partials, int threads) {
   constexpr int64_t tile = 512;
@@ -100,10 +108,7 @@ template <typename T, typename Y> void sum_columns(const Plan& p, const T* x, Y*
     const int64_t column = task % tiles * tile, width = std::min(tile, p.inner - column);
     const int64_t kb = task / tiles, begin = kb % p.blocks * p.block, end = std::min(p.reduced, begin + p.block);
     float acc[tile] = {};
-    for (int64_t r = begin; r < end; ++r) {
-      const T* row = x + (kb / p.blocks * p.reduced + r) * p.inner + column;
-      for (int64_t j = 0; j < width; ++j) acc[j] += load(row[j]);
-    }
+    for (int64_t r = begin; r < end; ++r) add_row(acc, x + (kb / p.blocks * p.reduced + r) * p.inner + column, width);
     for (int64_t j = 0; j < width; ++j) {
       if (p.blocks == 1) {
         y[kb * p.inner + column + j] = store<Y>(acc[j]);
@@ -117,8 +122,7 @@ template <typename T, typename Y> void sum_columns(const Plan& p, const T* x, Y*
   for (int64_t task = 0; task < p.outer * tiles; ++task) {
     const int64_t k = task / tiles, column = task % tiles * tile, width = std::min(tile, p.inner - column);
     float acc[tile] = {};
-    for (int64_t b = 0; b < p.blocks; ++b)
-      for (int64_t j = 0; j < width; ++j) acc[j] += partials[(k * p.blocks + b) * p.inner + column + j];
+    for (int64_t b = 0; b < p.blocks; ++b) add_row(acc, partials + (k * p.blocks + b) * p.inner + column, width);
     for (int64_t j = 0; j < width; ++j) y[k * p.inner + column + j] = store<Y>(acc[j]);
   }
 }

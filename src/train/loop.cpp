@@ -72,7 +72,7 @@ End Loop::run() {
       return {"saved", 75};
     }
     if (is_due(config_.validation.interval, done, last)) validate();
-    if (is_due(config_.checkpoint.interval, done, last)) save();
+    if (is_due(config_.checkpoint.interval, done, last) || is_best(done)) save();
   }
   return {"done", 0};
 }
@@ -203,6 +203,11 @@ void Loop::validate() {
   p_.terminal.validation(loss, baseline());
 }
 
+bool Loop::is_best(int64_t step) const {
+  const RunState& state = p_.progress.state;
+  return config_.checkpoint.keep_best && state.best_validation_loss && state.best_step == step;
+}
+
 void Loop::save() {
   phase_ = "checkpoint";
   const RunState& state = p_.progress.state;
@@ -218,8 +223,11 @@ void Loop::save() {
                           {"threads_per_rank", p_.session.threads()},
                           {"time_unix", unix_time()}};
     const checkpoint::Committed done = checkpoint::commit(
-        config_.output.dir, content, {.keep_latest_k = static_cast<int>(config_.checkpoint.keep_latest_k)});
+        config_.output.dir, content,
+        {.keep_latest_k = static_cast<int>(config_.checkpoint.keep_latest_k),
+         .keep_step = config_.checkpoint.keep_best && state.best_validation_loss ? state.best_step : -1});
     checkpoint_path_ = (Path(config_.output.dir) / "checkpoint" / done.path.filename()).string();
+    if (is_best(state.step)) best_path_ = checkpoint_path_;
     p_.progress.params_hash = done.params_hash;
     p_.progress.state_hash = done.state_hash;
     p_.metrics->append({{"kind", "checkpoint"},

@@ -40,9 +40,10 @@ class Loop {
   // Whether the step under way has already changed weights: an earlier phase, or an earlier repeat, was committed.
   bool is_half_done() const { return half_done_; }
   const std::string& checkpoint_path() const { return checkpoint_path_; }  // the last one of this attempt; rank 0
-  Curve curve() const;                                                     // rank 0
-  RankNumbers numbers() const;                                             // of this rank, so far
-  const ir::Node* current() const;  // the instruction under way; null between runs
+  const std::string& best_path() const { return best_path_; }  // likewise, with checkpoint.keep_best; "" without
+  Curve curve() const;                                         // rank 0
+  RankNumbers numbers() const;                                 // of this rank, so far
+  const ir::Node* current() const;                             // the instruction under way; null between runs
 
  private:
   enum class Outcome : uint8_t { committed, skipped, stop, diverged };
@@ -54,6 +55,7 @@ class Loop {
   void record_step(const Clock& clock);
   void record_skip(const PhaseRun& phase);
   void validate();
+  bool is_best(int64_t step) const;
   void save();
   std::optional<double> baseline();
 
@@ -66,7 +68,7 @@ class Loop {
   int64_t gemm_flops_ = 0, faults_ = 0;
   int64_t saved_step_ = -1;
   bool half_done_ = false;
-  std::string phase_ = "load", divergence_, checkpoint_path_;
+  std::string phase_ = "load", divergence_, checkpoint_path_, best_path_;
   std::optional<std::optional<double>> baseline_;
 };
 

@@ -2,8 +2,8 @@
 #include "train/machine.h"
 
 #include "core/error.h"
+#include "core/isa.h"
 
-#include <cpuid.h>
 #include <sched.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -67,24 +67,6 @@ int64_t cgroup_limit() {
   return least;
 }
 
-struct Leaf {
-  unsigned a = 0, b = 0, c = 0, d = 0;
-};
-Leaf cpuid(unsigned leaf, unsigned sub) {
-  Leaf out;
-  if (__get_cpuid_count(leaf, sub, &out.a, &out.b, &out.c, &out.d) == 0) return {};
-  return out;
-}
-bool bit(unsigned word, int index) { return ((word >> index) & 1U) != 0; }
-
-// Which register files the system saves (XCR0), without which an instruction set is of no use.
-uint64_t saved_registers() {
-  if (!bit(cpuid(1, 0).c, 27)) return 0;  // OSXSAVE
-  uint32_t low = 0, high = 0;
-  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-  return (uint64_t{high} << 32) | low;
-}
-
 }  // namespace
 
 std::string cpu_name() {
@@ -97,17 +79,7 @@ std::string cpu_name() {
   return "";
 }
 
-// Bits: Intel SDM volume 2A, CPUID leaves 1 and 7.
-std::string isa() {
-  const Leaf one = cpuid(1, 0), seven = cpuid(7, 0), seven_one = cpuid(7, 1);
-  const uint64_t saved = saved_registers();
-  const bool avx2 = (saved & 0x6U) == 0x6U && bit(one.c, 12) && bit(seven.b, 5);  // FMA, AVX2
-  const bool avx512 = avx2 && (saved & 0xE0U) == 0xE0U && bit(seven.b, 16) && bit(seven.b, 17) && bit(seven.b, 30) &&
-                      bit(seven.b, 31);  // F, DQ, BW, VL
-  const bool bf16 = avx512 && bit(seven_one.a, 5);
-  const bool amx = bf16 && (saved & 0x60000U) == 0x60000U && bit(seven.d, 24) && bit(seven.d, 22);  // TILE, BF16
-  return amx ? "amx" : bf16 ? "avx512_bf16" : avx512 ? "avx512" : avx2 ? "avx2" : "";
-}
+std::string isa() { return std::string(name(usable_isa())); }
 
 std::string host_name() {
   std::array<char, 256> host{};

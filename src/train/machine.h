@@ -7,7 +7,7 @@
 namespace ringmaster::train {
 
 std::string cpu_name();  // "AMD EPYC 9B45", "" if the kernel does not say
-std::string isa();  // the widest that processor and system support: avx2 | avx512 | avx512_bf16 | amx; "" below avx2
+std::string isa();       // what kernels may use (core/isa.h): avx2 | avx512 | avx512_bf16 | amx; "" below avx2
 std::string host_name();
 int allowed_cores();  // of this process's affinity mask
 // launch.threads_per_rank, 0 meaning max(1, allowed cores / ranks of the node)

@@ -123,6 +123,22 @@ ErrorInfo at_its_key(const config::Resolved& resolved, ErrorInfo info) {
   return info;
 }
 
+namespace {
+
+void check_keeps_best(const config::Config& c, const models::Recipe& recipe) {
+  if (!c.checkpoint.keep_best || recipe.evaluators.front().ranks_steps) return;
+  throw Error(
+      {.kind = ErrorKind::config,
+       .message = fmt::format(
+           "`checkpoint.keep_best` is given, but the validation of {} does not say which step is best", recipe.name()),
+       .key = "checkpoint.keep_best",
+       .found = "true",
+       .expected = "false",
+       .cure = "remove `checkpoint.keep_best`; checkpoint.keep_latest_k keeps more of them"});
+}
+
+}  // namespace
+
 void check_recipe(const config::Resolved& resolved) {
   const config::Config& c = resolved.config;
   if (models::find(c.model.recipe) == nullptr)
@@ -131,6 +147,7 @@ void check_recipe(const config::Resolved& resolved) {
     const auto recipe = make_recipe(c);
     check_inputs(c, *recipe);
     models::all_states(*recipe, c);
+    check_keeps_best(c, *recipe);
   } catch (const Error& e) {
     if (!e.info().file.empty()) throw;
     throw Error(at_its_key(resolved, e.info()));

@@ -192,6 +192,7 @@ void Terminal::finish(const Ending& e, const Curve& curve) {
     text += fmt::format(" (best {:.3f} at step {})", *e.best, e.best_step);
   text += "\n";
   if (!e.checkpoint.empty()) text += "saved " + e.checkpoint + "\n";
+  if (!e.best_checkpoint.empty() && e.best_checkpoint != e.checkpoint) text += "best  " + e.best_checkpoint + "\n";
   write(text);
 }
 

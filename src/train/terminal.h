@@ -35,7 +35,7 @@ struct Ending {
   double tokens_per_second = 0;
   std::optional<double> validation, best;
   int64_t best_step = 0;
-  std::string checkpoint;  // path
+  std::string checkpoint, best_checkpoint;  // paths; "": none
 };
 
 class Terminal {

@@ -315,7 +315,8 @@ class Run {
                       .validation = progress_.validation_loss,
                       .best = progress_.state.best_validation_loss,
                       .best_step = progress_.state.best_step,
-                      .checkpoint = loop_->checkpoint_path()},
+                      .checkpoint = loop_->checkpoint_path(),
+                      .best_checkpoint = loop_->best_path()},
                      loop_->curve());
   }
 

@@ -123,6 +123,13 @@ TEST(Prune, KeepsTheNewestKOfTheSequence) {
   const TempFolder run;
   for (const int64_t step : {1, 5, 3, 4}) commit_step(run, step, {.keep_latest_k = 2});
   EXPECT_EQ(steps(run), (std::vector<int64_t>{3, 4}));
+  commit_step(run, 6, {.keep_latest_k = 1, .keep_step = 3});
+  EXPECT_EQ(steps(run), (std::vector<int64_t>{3, 6}));
+  commit_step(run, 4, {.keep_latest_k = 2, .keep_step = 3});
+  EXPECT_EQ(steps(run), (std::vector<int64_t>{3, 6, 4}));
+  commit_step(run, 3);
+  commit_step(run, 4, {.keep_latest_k = 2});
+  EXPECT_EQ(steps(run), (std::vector<int64_t>{3, 4}));
   EXPECT_EQ(prune(run.path(), 0).size(), 0U);
   EXPECT_EQ(prune(run.path(), 1), std::vector<Path>{run / "checkpoint/step-00000003"});
   EXPECT_EQ(steps(run), std::vector<int64_t>{4});

@@ -49,6 +49,11 @@ TEST(Refusal, AnUnknownRecipeAtItsPlace) {
   EXPECT_EQ(e.excerpt, "--set model.recipe=langage_model");
 }
 
+TEST(Refusal, ABestStepWhereNoStepIsBest) {
+  const TinyRun run("model: {recipe: wgan_gp}\ndata: {source: generated}\ntraining: {steps: 1}\n");
+  EXPECT_EQ(refused(run, run.options({"checkpoint.keep_best=true"}), ErrorKind::config).key, "checkpoint.keep_best");
+}
+
 TEST(Refusal, AnUnknownPass) {
   const TinyRun run;
   TrainOptions options = run.options();

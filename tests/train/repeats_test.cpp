@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a phase draws, reads and counts, seen through a recipe whose losses are the draws and the samples themselves.
+#include "checkpoint/store.h"
 #include "data/points.h"
 #include "models/models.h"
 #include "ops/ops.h"
@@ -145,6 +146,25 @@ TEST(Validation, TheBestIsTheSmallest) {
   for (const Json& line : run.metrics("validation")) best = std::min(best, line["validation_loss"].get<double>());
   EXPECT_EQ(run.summary()["best_validation_loss"].get<double>(), best);
   EXPECT_GT(run.summary()["validation_loss"].get<double>(), best) << "a run that only gets better shows nothing";
+}
+
+TEST(Validation, TheBestCheckpointStays) {
+  const TinyRun run;
+  ASSERT_EQ(run.train(2, {"training.steps=12", "optimizer.lr=0.3", "validation.interval=1", "checkpoint.interval=1",
+                          "checkpoint.keep_latest_k=1", "checkpoint.keep_best=true"}),
+            0);
+  const int64_t best = run.summary()["best_step"].get<int64_t>();
+  ASSERT_LT(best, 12);
+  std::vector<int64_t> steps;
+  for (const auto& found : checkpoint::list(run.folder())) steps.push_back(found.step);
+  EXPECT_EQ(steps, (std::vector<int64_t>{best, 12}));
+}
+
+TEST(Validation, TheBestIsSavedBetweenCheckpointsToo) {
+  const TinyRun run;
+  ASSERT_EQ(
+      run.train(1, {"training.steps=12", "optimizer.lr=0.3", "validation.interval=1", "checkpoint.keep_best=true"}), 0);
+  EXPECT_EQ(checkpoint::list(run.folder()).front().step, run.summary()["best_step"].get<int64_t>());
 }
 
 }  // namespace

@@ -3,7 +3,10 @@
 
 #include "backend/cpu/dnnl_primitive.h"
 #include "backend/cpu/lanes.h"
+#include "core/isa.h"
 
+#include <array>
+#include <cstdlib>
 #include <string>
 #include <string_view>
 
@@ -17,8 +20,22 @@ std::string_view dnnl_version() {
   return text;
 }
 
+namespace {
+
+// oneDNN reads the cap once, with the first primitive; below ONEDNN_MAX_CPU_ISA this one changes nothing.
+dnnl::engine capped_engine() {
+  if (const auto cap = isa_cap(); cap && std::getenv("ONEDNN_MAX_CPU_ISA") == nullptr) {
+    const std::array<dnnl::cpu_isa, 5> theirs = {dnnl::cpu_isa::avx2, dnnl::cpu_isa::avx2, dnnl::cpu_isa::avx512_core,
+                                                 dnnl::cpu_isa::avx512_core_bf16, dnnl::cpu_isa::all};
+    dnnl::set_max_cpu_isa(theirs[static_cast<size_t>(*cap)]);
+  }
+  return {dnnl::engine::kind::cpu, 0};
+}
+
+}  // namespace
+
 const dnnl::engine& cpu() {
-  static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+  static const dnnl::engine engine = capped_engine();
   return engine;
 }
 

@@ -46,11 +46,9 @@ class Matmul {
 // What works row by row: `rows` independent rows of `width` elements.
 struct RowsSpec {
   enum Kind {
-    gelu,        // in x; out y                             tanh approximation
-    gelu_grad,   // in dy, x; out dx                        dx may be dy
     softmax,     // in x; out y                             y may be x
     layer_norm,  // in x, f32 gain[width], f32 bias[width]; out y, f32 mean[rows], f32 variance[rows]
-  } kind = gelu;
+  } kind = softmax;
   int64_t rows = 1, width = 1;
   DType dtype = DType::f32;  // of x, y and their gradients
   double eps = 0.0;          // layer_norm

@@ -67,20 +67,10 @@ class Rows::Impl {
   }
 
   void prepare(int64_t rows) {
-    const bool flat = spec_.kind == RowsSpec::gelu || spec_.kind == RowsSpec::gelu_grad;
     const auto f32 = memory::data_type::f32;
-    const memory::desc x =
-        flat ? memory::desc({rows * spec_.width}, f32, {1}) : memory::desc({rows, spec_.width}, f32, {spec_.width, 1});
+    const memory::desc x({rows, spec_.width}, f32, {spec_.width, 1});
     const Role data{spec_.width, false, spec_.dtype != DType::f32};
     switch (spec_.kind) {
-      case RowsSpec::gelu:
-        roles_ = {data, data};
-        add(gelu(x), {{DNNL_ARG_SRC, x}, {DNNL_ARG_DST, x}});
-        return;
-      case RowsSpec::gelu_grad:
-        roles_ = {data, data, data};
-        add(gelu_grad(x), {{DNNL_ARG_DIFF_DST, x}, {DNNL_ARG_SRC, x}, {DNNL_ARG_DIFF_SRC, x}});
-        return;
       case RowsSpec::softmax:
         roles_ = {data, data};
         add(softmax(x), {{DNNL_ARG_SRC, x}, {DNNL_ARG_DST, x}});
@@ -105,30 +95,6 @@ class Rows::Impl {
   }
 
   // The descriptors take different arguments in oneDNN 2 and 3; nothing else differs.
-  static auto gelu_forward_desc(const memory::desc& x) {
-    constexpr auto prop = dnnl::prop_kind::forward_training;
-    constexpr auto algorithm = dnnl::algorithm::eltwise_gelu_tanh;
-    using Op = dnnl::eltwise_forward;
-#if DNNL_VERSION_MAJOR >= 3
-    return Op::primitive_desc(cpu(), prop, algorithm, x, x, 0.0F, 0.0F, user_scratchpad());
-#else
-    return Op::primitive_desc(Op::desc(prop, algorithm, x, 0.0F, 0.0F), user_scratchpad(), cpu());
-#endif
-  }
-  static std::pair<dnnl::eltwise_forward::primitive_desc, dnnl::primitive> gelu(const memory::desc& x) {
-    const auto pd = gelu_forward_desc(x);
-    return {pd, dnnl::eltwise_forward(pd)};
-  }
-  static std::pair<dnnl::eltwise_backward::primitive_desc, dnnl::primitive> gelu_grad(const memory::desc& x) {
-    constexpr auto algorithm = dnnl::algorithm::eltwise_gelu_tanh;
-    using Op = dnnl::eltwise_backward;
-#if DNNL_VERSION_MAJOR >= 3
-    const Op::primitive_desc pd(cpu(), algorithm, x, x, x, 0.0F, 0.0F, gelu_forward_desc(x), user_scratchpad());
-#else
-    const Op::primitive_desc pd(Op::desc(algorithm, x, x, 0.0F, 0.0F), user_scratchpad(), cpu(), gelu_forward_desc(x));
-#endif
-    return {pd, Op(pd)};
-  }
   static std::pair<dnnl::softmax_forward::primitive_desc, dnnl::primitive> softmax(const memory::desc& x) {
     constexpr auto prop = dnnl::prop_kind::forward_training;
     using Op = dnnl::softmax_forward;

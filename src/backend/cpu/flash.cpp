@@ -8,6 +8,7 @@
 
 #include "backend/cpu/flash_kernel.h"
 #include "core/error.h"
+#include "core/isa.h"
 
 namespace ringmaster::backend {
 namespace flash {
@@ -52,14 +53,11 @@ using flash::Loops;
 
 namespace {
 
-bool has_avx512() { return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw"); }
-
 const Loops& loops_for(const FlashSpec& spec) {
-  const bool wide = has_avx512() && spec.isa != FlashSpec::avx2;
+  const bool wide = usable_isa() >= Isa::avx512 && spec.isa != FlashSpec::avx2;
   CHECK(wide || spec.isa != FlashSpec::avx512, "this CPU has no AVX-512");
   if (spec.dtype != DType::bf16) return wide ? flash::f32_avx512 : flash::f32_avx2;
-  const bool products = __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512dq");
-  return wide && products ? flash::bf16_avx512 : flash::rounded_avx2;
+  return wide && usable_isa() >= Isa::avx512_bf16 ? flash::bf16_avx512 : flash::rounded_avx2;
 }
 
 Layout layout_of(const FlashSpec& s, const Loops& loops) {
