@@ -59,6 +59,7 @@ int train_as_rank(const Arguments& arguments) {
   options.launcher_pid = launcher.value_or(0);
   options.mpirun_pid = ::getppid();
   options.terminal_columns = static_cast<int>(arguments.integer("--terminal-columns", {-1, 10000}).value_or(0));
+  ::signal(SIGUSR1, SIG_IGN);        // once training has ended, a late wish to stop changes nothing
   const train::StopSignals signals;  // before MPI makes threads
   const auto comm = join_job(arguments, comm_options(options.resolved.config));
   options.command = command_text(arguments, comm->size());

@@ -43,7 +43,8 @@ std::vector<std::string> glob_matches(const std::string& pattern, const std::str
   const std::string folder = std::filesystem::path(pattern).parent_path().string();
   const bool plain = folder.find_first_of("*?[") == std::string::npos;
   std::error_code ignored;
-  if (files.empty() && plain && !folder.empty() && !std::filesystem::exists(folder, ignored)) missing(folder, key);
+  if (files.empty() && plain && !folder.empty() && !std::filesystem::exists(folder, ignored) && !ignored)
+    missing(folder, key);
   if (status == GLOB_ABORTED) {
     fail({.message = fmt::format("a folder of the glob {} `{}` cannot be read", key, pattern),
           .file = pattern,

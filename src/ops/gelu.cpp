@@ -79,7 +79,7 @@ struct Logistic {
   }
 };
 
-Lanes gelu_of(Lanes x) { return x * Logistic(x).s; }
+Lanes gelu_of(Lanes x) { return max(Lanes(-9.5F), x) * Logistic(x).s; }
 Lanes gelu_grad_of(Lanes dy, Lanes x) {
   const Logistic l(x);
   const Lanes slope =

@@ -50,10 +50,18 @@ void check_makes_text(const config::Config& c) {
                .cure = "give --format npy --out FILE.npy, or --format png --out FILE.png"});
 }
 
-// Before the first token is drawn, not at the first that has no text. (A table of GPT-2's may be padded: its spare rows are not drawn.)
+bool trained_on_token_files(const config::Data& data) {
+  const auto named_so = [](const std::string& path) {
+    return path.ends_with(".bin") || path.ends_with(".u16") || path.ends_with(".llmc");
+  };
+  return data.format == "llmc" || data.format == "uint16" ||
+         (data.format == "auto" && std::ranges::any_of(data.path, named_so));
+}
+
+// Before the first token is drawn, not at the first that has no text. (A table may be padded: its spare rows are not drawn.)
 void check_shows_tokens(const config::Config& c, bool ids) {
   constexpr int64_t bytes = 256;
-  if (ids || c.data.tokenizer != "byte" || c.model.vocab_size <= bytes) return;
+  if (ids || c.data.tokenizer != "byte" || c.model.vocab_size <= bytes || !trained_on_token_files(c.data)) return;
   throw Error({.kind = ErrorKind::usage,
                .message = fmt::format("the model knows {} tokens, of which the byte tokenizer can show {}",
                                       c.model.vocab_size, bytes),

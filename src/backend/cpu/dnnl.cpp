@@ -22,11 +22,12 @@ std::string_view dnnl_version() {
 
 namespace {
 
-// oneDNN reads the cap once, with the first primitive; below ONEDNN_MAX_CPU_ISA this one changes nothing.
+// oneDNN reads the cap once, with the first primitive. A cap of its own in the environment stands.
 dnnl::engine capped_engine() {
-  if (const auto cap = isa_cap(); cap && std::getenv("ONEDNN_MAX_CPU_ISA") == nullptr) {
-    const std::array<dnnl::cpu_isa, 5> theirs = {dnnl::cpu_isa::avx2, dnnl::cpu_isa::avx2, dnnl::cpu_isa::avx512_core,
-                                                 dnnl::cpu_isa::avx512_core_bf16, dnnl::cpu_isa::all};
+  const bool theirs_stands = std::getenv("ONEDNN_MAX_CPU_ISA") != nullptr || std::getenv("DNNL_MAX_CPU_ISA") != nullptr;
+  if (const auto cap = isa_cap(); cap && *cap < Isa::amx && !theirs_stands) {
+    const std::array<dnnl::cpu_isa, 4> theirs = {dnnl::cpu_isa::avx2, dnnl::cpu_isa::avx2, dnnl::cpu_isa::avx512_core,
+                                                 dnnl::cpu_isa::avx512_core_bf16};
     dnnl::set_max_cpu_isa(theirs[static_cast<size_t>(*cap)]);
   }
   return {dnnl::engine::kind::cpu, 0};
