@@ -4,6 +4,7 @@
 //   in  x: f32, bf16 or f16, any shape (gelu_grad: dy, x)     out like x
 //   numerics: in f32, the same bits on every ISA, rounded once.   errors: config if dy is not like x.
 #include "backend/cpu/vector_math.h"
+#include "ops/blocks.h"
 #include "ops/defs.h"
 #include "ops/element.h"
 #include "ops/ops.h"
@@ -94,10 +95,9 @@ Lanes gelu_grad_of(Lanes dy, Lanes x) {
 
 // body(i, n) for 16 lanes each of elements 0 .. count
 template <typename Body> void for_all_lanes(int64_t count, int threads, const Body& body) {
-  constexpr int64_t block = 4096;
-#pragma omp parallel for num_threads(threads_for(count, threads)) schedule(static)
-  for (int64_t begin = 0; begin < count; begin += block)
-    backend::for_lanes(std::min(block, count - begin), [&](int64_t i, int64_t n) { body(begin + i, n); });
+  for_blocks(count, threads, [&](int64_t begin, int64_t length) {
+    backend::for_lanes(length, [&](int64_t i, int64_t n) { body(begin + i, n); });
+  });
 }
 
 std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {

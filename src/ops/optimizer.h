@@ -7,14 +7,12 @@
 
 #include "backend/cpu/lanes.h"
 #include "core/error.h"
+#include "ops/blocks.h"
 #include "ops/element.h"
 #include "ops/optimizer_state.h"
 #include "ops/samples.h"
 
 namespace ringmaster::ops {
-
-// Elements a task of an update takes: fits L2 with all its tensors.
-inline constexpr int64_t update_block = 16384;
 
 // The first `states` inputs are the old values of the outputs; then the gradient; then lr, step, clip, commit.
 inline std::vector<ir::Type> infer_update(const ir::OpView& v, size_t states, const char* const* names) {
@@ -94,12 +92,6 @@ inline void keep_states(const ir::KernelArgs& a, int states, int64_t begin, int6
     char* to = a.output<char>(i) + begin * size;
     if (from != to) std::memcpy(to, from, static_cast<size_t>(count * size));
   }
-}
-
-// block(begin, count) for pieces of 0..n-1, in any order, on the threads.
-template <typename Block> void for_blocks(int64_t n, int threads, const Block& block) {
-#pragma omp parallel for num_threads(threads_for(n, threads)) schedule(static)
-  for (int64_t begin = 0; begin < n; begin += update_block) block(begin, std::min(update_block, n - begin));
 }
 
 // What an update op is but its rule: `states` outputs over as many inputs, the weight first.
