@@ -2,7 +2,7 @@
 // dnnl_loss_head: a tile of 256 rows x 512 classes and the operands of its products stay in L2; each product is one oneDNN
 // primitive on one thread. Measured at C = 768 in bf16, such a tile runs at the rate of operands that oneDNN packed before.
 #include "backend/cpu/dnnl_primitive.h"
-#include "backend/cpu/loss_head.h"
+#include "backend/cpu/loss_head_impl.h"
 #include "backend/cpu/loss_head_rows.h"
 
 #include <array>
@@ -11,14 +11,9 @@
 namespace ringmaster::backend {
 namespace {
 
-constexpr int64_t whole_rows = 256, whole_columns = 512;
-constexpr int64_t most_groups = 8;  // partial sums of a gradient, and so the tasks of a backward
+using loss_head::cut_at, loss_head::most_groups, loss_head::whole_rows;
 
-// Pieces of at most `limit`; about eight of them where the dim is small, so that threads find work.
-Cut cut(int64_t total, int64_t limit, int64_t step) {
-  const int64_t eighth = ceil_div(ceil_div(total, 8), step) * step;
-  return {total, std::max<int64_t>(1, std::min({total, limit, std::max(eighth, 64L)}))};
-}
+constexpr int64_t whole_columns = 512;
 
 // One kind of product over whole and last pieces of rows and columns.
 struct Pieces {
@@ -26,14 +21,12 @@ struct Pieces {
   Prepared& at(bool last_row, bool last_column) { return *of[(last_row ? 2U : 0U) + (last_column ? 1U : 0U)]; }
 };
 
-}  // namespace
-
-class LossHead::Impl {
+class DnnlLossHead : public LossHeadImpl {
  public:
-  Impl(const LossHeadSpec& spec, int threads) : spec_(spec), threads_(threads) {
+  DnnlLossHead(const LossHeadSpec& spec, int threads) : spec_(spec), threads_(threads) {
     const bool by_rows = spec.kind == LossHeadSpec::vocabulary;
-    rows_ = by_rows ? cut(spec.n, whole_rows, 16) : Cut{spec.n, std::max<int64_t>(1, std::min(spec.n, whole_rows))};
-    columns_ = cut(spec.classes, whole_columns, 64);
+    rows_ = by_rows ? cut_at(spec.n, whole_rows, 16) : Cut{spec.n, std::max<int64_t>(1, std::min(spec.n, whole_rows))};
+    columns_ = cut_at(spec.classes, whole_columns, 64);
     groups_ = std::min(most_groups, by_rows ? rows_.pieces() : columns_.pieces());
     if (static_cast<double>(spec.n * spec.classes) * static_cast<double>(spec.width) < 1e6) threads_ = 1;
     threads_ = static_cast<int>(std::min<int64_t>(threads_, std::max(columns_.pieces(), groups_)));
@@ -44,16 +37,16 @@ class LossHead::Impl {
     lay_out();
   }
 
-  int64_t scratch_bytes() const { return shared_bytes_ + threads_ * slot_bytes_; }
+  int64_t scratch_bytes() const override { return shared_bytes_ + threads_ * slot_bytes_; }
 
-  void run(const LossHeadArgs& args, void* scratch) {
+  void run(const LossHeadArgs& args, char* scratch) override {
     if (spec_.n == 0) {
       if (spec_.kind != LossHeadSpec::loss)
         std::memset(args.dweight, 0, static_cast<size_t>(spec_.classes * spec_.width * 4));
       return;
     }
-    if (spec_.kind == LossHeadSpec::vocabulary) return run_vocabulary(args, static_cast<char*>(scratch));
-    for (int64_t i = 0; i < rows_.pieces(); ++i) run_rows(args, static_cast<char*>(scratch), i);
+    if (spec_.kind == LossHeadSpec::vocabulary) return run_vocabulary(args, scratch);
+    for (int64_t i = 0; i < rows_.pieces(); ++i) run_rows(args, scratch, i);
   }
 
  private:
@@ -244,9 +237,10 @@ class LossHead::Impl {
   int64_t own_logits_ = 0, own_d_ = 0, own_wide_d_ = 0, own_wide_x_ = 0, own_wide_weight_ = 0, own_product_ = 0;
 };
 
-LossHead::LossHead(const LossHeadSpec& spec, int threads) : impl_(std::make_unique<Impl>(spec, threads)) {}
-LossHead::~LossHead() = default;
-int64_t LossHead::scratch_bytes() const { return impl_->scratch_bytes(); }
-void LossHead::run(const LossHeadArgs& args, void* scratch) { impl_->run(args, static_cast<char*>(scratch)); }
+}  // namespace
+
+std::unique_ptr<LossHeadImpl> make_dnnl_loss_head(const LossHeadSpec& spec, int threads) {
+  return std::make_unique<DnnlLossHead>(spec, threads);
+}
 
 }  // namespace ringmaster::backend
