@@ -96,17 +96,18 @@ struct Traits {
   Role role = Role::compute;
   CastClass cast = CastClass::follow;
   CostClass cost = CostClass::memory;
-  bool elementwise = false;    // out[i] depends on in[..][i] (after broadcasting) alone
-  bool random = false;         // reads the counter-based generator
-  bool host = false;           // runs on the CPU whatever the device
-  bool sparse = false;         // of its output most is 0: a gradient worth adding to a sum by itself
-  int sums = -1;               // has the attribute into_sum: the kernel can add this output to a sum over the grains
-  bool f32_out = false;        // has the attribute f32_out: of 16-bit inputs, the f32 sum as it is, not rounded
-  bool converts = false;       // the output is input 0 in another dtype
-  bool narrow_copy = false;    // has the attribute narrow: output 0 once more, in a 16-bit dtype, as the last output
-  bool in_place = false;       // output i may take the memory of input i where types agree and input i dies
-  uint32_t f32_inputs = 0;     // bit i: input i stays f32 where autocast narrows the others (a saved statistic)
-  bool differentiable = true;  // false: no gradient flows through (integers, norms, decisions)
+  bool elementwise = false;     // out[i] depends on in[..][i] (after broadcasting) alone
+  bool random = false;          // reads the counter-based generator
+  bool host = false;            // runs on the CPU whatever the device
+  bool sparse = false;          // of its output most is 0: a gradient worth adding to a sum by itself
+  int sums = -1;                // has the attribute into_sum: the kernel can add this output to a sum over the grains
+  bool sums_one_grain = false;  // only where there is one: it would add to what others left in another order
+  bool f32_out = false;         // has the attribute f32_out: of 16-bit inputs, the f32 sum as it is, not rounded
+  bool converts = false;        // the output is input 0 in another dtype
+  bool narrow_copy = false;     // has the attribute narrow: output 0 once more, in a 16-bit dtype, as the last output
+  bool in_place = false;        // output i may take the memory of input i where types agree and input i dies
+  uint32_t f32_inputs = 0;      // bit i: input i stays f32 where autocast narrows the others (a saved statistic)
+  bool differentiable = true;   // false: no gradient flows through (integers, norms, decisions)
 };
 
 // no kernel and no inputs to wait for: the value is provided

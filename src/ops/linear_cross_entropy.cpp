@@ -7,7 +7,8 @@
 //          vocabulary: four products, slices of the classes; the logits are computed once more from the saved loss
 //   linear_cross_entropy_rows_grad        x, W, targets, d_loss -> loss, dx like x, dW f32
 //   linear_cross_entropy_vocabulary_grad  x, W, targets, loss, d_loss -> dx like x, dW f32
-//   dW is f32 whatever x is: it is on its way to a sum over grains.      numerics: backend/cpu/loss_head.h
+//   dW is f32 whatever x is: it is on its way to a sum over grains. Slices of the vocabulary are finished before they are added there; rows
+//   add to one dW, which is that sum only where there is one grain.      numerics: backend/cpu/loss_head.h
 //   errors: config if C, leading dims or dtypes do not fit, or there is no class or no channel.
 #include "backend/cpu/loss_head.h"
 #include "core/error.h"
@@ -25,6 +26,7 @@ using backend::LossHeadSpec;
 using ir::OpView;
 using ir::Type;
 
+const ir::AttrSpec grad_attrs[] = {into_sum_attr};
 const ir::AttrSpec attrs[] = {
     {"chunk", std::string("rows"), false, "rows or vocabulary: how the gradient goes about it"}};
 
@@ -198,8 +200,9 @@ template <LossHeadSpec::Kind kind> std::unique_ptr<ir::Kernel> cpu(const OpView&
                                                                .dtype = v.in[0].dtype},
                                                   threads);
   const int64_t scratch = head->scratch_bytes();
+  std::string into_sum = kind == LossHeadSpec::loss ? "" : v.attrs.text("into_sum");
   return ir::make_kernel(
-      [head = std::move(head)](const ir::KernelArgs& a) {
+      [head = std::move(head), into_sum = std::move(into_sum)](const ir::KernelArgs& a) {
         backend::LossHeadArgs args{.x = a.in[0], .weight = a.in[1], .targets = a.input<int32_t>(2)};
         if constexpr (kind == LossHeadSpec::vocabulary) {
           args.saved_loss = a.input<float>(3);
@@ -212,6 +215,8 @@ template <LossHeadSpec::Kind kind> std::unique_ptr<ir::Kernel> cpu(const OpView&
           constexpr int first = kind == LossHeadSpec::rows ? 1 : 0;
           args.dx = a.out[first];
           args.dweight = a.output<float>(first + 1);
+          args.add = adds_to_sum(into_sum, a.context);
+          CHECK(!args.add || kind == LossHeadSpec::vocabulary, "rows of a loss head do not add to a sum");
         }
         head->run(args, a.scratch);
       },
@@ -267,8 +272,13 @@ std::vector<ir::Sample> samples_of(int f32_inputs, std::vector<ir::Attrs> attrib
 }
 
 // inputs 3 and 4: loss and d_loss
-constexpr ir::Traits traits{
-    .cast = ir::CastClass::low_precision, .cost = ir::CostClass::compute, .f32_inputs = 0b11000};
+constexpr ir::Traits traits(int sums, bool one_grain = false) {
+  return {.cast = ir::CastClass::low_precision,
+          .cost = ir::CostClass::compute,
+          .sums = sums,
+          .sums_one_grain = one_grain,
+          .f32_inputs = 0b11000};
+}
 
 }  // namespace
 
@@ -288,10 +298,11 @@ const OpDef linear_cross_entropy_op{
         [] {
           return samples_of(0, {{{"chunk", std::string("rows")}}, {{"chunk", std::string("vocabulary")}}});
         },
-    .traits = traits};
+    .traits = traits(-1)};
 
 const OpDef linear_cross_entropy_rows_grad_op{.name = "linear_cross_entropy_rows_grad",
                                               .doc = "x, weight, targets, d_loss -> loss, dx, dweight f32",
+                                              .attrs = grad_attrs,
                                               .min_inputs = 4,
                                               .max_inputs = 4,
                                               .infer = infer_rows_grad,
@@ -301,10 +312,11 @@ const OpDef linear_cross_entropy_rows_grad_op{.name = "linear_cross_entropy_rows
                                               .recomputes = &linear_cross_entropy_op,
                                               .gemms = gemms<3>,
                                               .samples = [] { return samples_of(1, {{}}); },
-                                              .traits = traits};
+                                              .traits = traits(2, true)};
 
 const OpDef linear_cross_entropy_vocabulary_grad_op{.name = "linear_cross_entropy_vocabulary_grad",
                                                     .doc = "x, weight, targets, loss, d_loss -> dx, dweight f32",
+                                                    .attrs = grad_attrs,
                                                     .min_inputs = 5,
                                                     .max_inputs = 5,
                                                     .infer = infer_vocabulary_grad,
@@ -313,7 +325,7 @@ const OpDef linear_cross_entropy_vocabulary_grad_op{.name = "linear_cross_entrop
                                                     .cpu = cpu<LossHeadSpec::vocabulary>,
                                                     .gemms = gemms<3>,
                                                     .samples = [] { return samples_of(2, {{}}); },
-                                                    .traits = traits};
+                                                    .traits = traits(1)};
 
 Tensor linear_cross_entropy(Tensor x, Tensor weight, Tensor targets, const std::string& chunk) {
   return x.builder().emit1(linear_cross_entropy_op, {x, weight, targets}, {{"chunk", chunk}});

@@ -81,7 +81,8 @@ std::string autodiff(Graph& graph, const Settings&) {
     for (const NodeId id : wanted) {
       const std::string name = graph.producer(graph.node(id).inputs[0]).attrs.text("name");
       const ir::ScopeGuard scope(builder, name);
-      std::vector<Tensor> parts;  // sparse ones; then the sum of the others, which may cancel each other
+      // the sum of the dense ones, which may cancel each other, and the sparse ones: first what fuse can add where it is made
+      std::vector<Tensor> parts;
       Tensor dense;
       for (size_t k = 0; k < reads[name].size(); ++k, ++next) {
         if (!d[next].valid()) continue;
@@ -91,7 +92,8 @@ std::string autodiff(Graph& graph, const Settings&) {
           dense = dense.valid() ? ops::add(dense, d[next]) : d[next];
       }
       if (!dense.valid() && parts.empty()) dense = ops::full(builder, graph.type(graph.node(id).outputs[0]), 0.0);
-      if (dense.valid()) parts.push_back(dense);
+      const bool made_in_place = dense.valid() && graph.producer(dense.id()).op->traits.sums >= 0;
+      if (dense.valid()) parts.insert(made_in_place ? parts.begin() : parts.end(), dense);
       graph.replace_uses(graph.node(id).outputs[0], ops::grain_sum(parts).id());
       graph.remove(id);
     }

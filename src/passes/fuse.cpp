@@ -21,7 +21,7 @@ struct Folded {
   int64_t gradients = 0, bytes = 0;
 };
 
-Folded fold_gradients(ir::Graph& graph) {
+Folded fold_gradients(ir::Graph& graph, const Settings& settings) {
   const auto users = graph.users();
   Folded folded;
   for (const ir::Region& region : graph.regions()) {
@@ -34,7 +34,8 @@ Folded fold_gradients(ir::Graph& graph) {
       std::vector<ir::NodeId> makers;
       for (const ir::ValueId v : exit.inputs) {
         const ir::NodeId maker = graph.value(v).producer;
-        const int sums = graph.node(maker).op->traits.sums;
+        const ir::Traits& traits = graph.node(maker).op->traits;
+        const int sums = traits.sums_one_grain && !(settings.one_grain && makers.empty()) ? -1 : traits.sums;
         const bool alone = users[static_cast<size_t>(v)].size() == 1 && graph.node(maker).region == exit.region;
         const bool in_order =
             makers.empty() || position[static_cast<size_t>(makers.back())] < position[static_cast<size_t>(maker)];
@@ -95,8 +96,8 @@ int64_t narrow_copies(ir::Graph& graph) {
 
 }  // namespace
 
-std::string fuse(ir::Graph& graph, const Settings&) {
-  const Folded folded = fold_gradients(graph);
+std::string fuse(ir::Graph& graph, const Settings& settings) {
+  const Folded folded = fold_gradients(graph, settings);
   return fmt::format("{} gradients of {} bytes added where they are made, {} casts joined to their maker",
                      folded.gradients, folded.bytes, narrow_copies(graph));
 }

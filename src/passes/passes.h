@@ -16,6 +16,7 @@ struct Settings {
   int ranks = 1;
   DType compute = DType::f32;              // of products
   std::span<const std::string> shadows{};  // weights that have a shadow in it
+  bool one_grain = false;                  // no rank has a second one
 };
 
 using PassFunction = std::string (*)(ir::Graph&, const Settings&);

@@ -41,7 +41,7 @@ class DnnlLossHead : public LossHeadImpl {
 
   void run(const LossHeadArgs& args, char* scratch) override {
     if (spec_.n == 0) {
-      if (spec_.kind != LossHeadSpec::loss)
+      if (spec_.kind != LossHeadSpec::loss && !args.add)
         std::memset(args.dweight, 0, static_cast<size_t>(spec_.classes * spec_.width * 4));
       return;
     }
@@ -103,7 +103,7 @@ class DnnlLossHead : public LossHeadImpl {
       partial_ = shared(groups_ * r * c * 4);
     }
     if (vocabulary) {
-      partial_ = shared((groups_ - 1) * v * c * 4);  // the first lies in dweight
+      partial_ = shared(groups_ * v * c * 4);
       if (spec_.dtype != DType::f32) dx_ = shared(spec_.n * c * 4);
     }
     if (spec_.kind != LossHeadSpec::rows) own_logits_ = own(r * v * 4);
@@ -199,11 +199,12 @@ class DnnlLossHead : public LossHeadImpl {
     float *at = shared_floats(scratch, at_),
           *dx = spec_.dtype == DType::f32 ? static_cast<float*>(args.dx) : shared_floats(scratch, dx_);
     target_logits(args.x, args.weight, args.targets, spec_.dtype, spec_.n, c, at, threads_);
+    float* partial = shared_floats(scratch, partial_);
     for (int64_t j = 0; j < columns_.pieces(); ++j) {
       float* dweight = args.dweight + columns_.begin(j) * c;
       for_tasks(groups_, threads_, "gradients of a slice", [&](int64_t group, int slot) {
         const Slot s = slot_of(scratch, slot);
-        float* sum = group == 0 ? dweight : shared_floats(scratch, partial_) + (group - 1) * columns_.size * c;
+        float* sum = group == 0 && !args.add ? dweight : partial + group * columns_.size * c;
         void* weight = weight_of(args, j, s);
         const int64_t begin = first_of(group, rows_), end = first_of(group + 1, rows_);
         for (int64_t i = begin; i < end; ++i) {
@@ -220,8 +221,7 @@ class DnnlLossHead : public LossHeadImpl {
         }
         return true;
       });
-      add_onto(dweight, shared_floats(scratch, partial_), columns_.size * c, groups_ - 1, columns_.length(j) * c,
-               threads_);
+      finish_slice(dweight, partial, columns_.size * c, groups_, columns_.length(j) * c, args.add, threads_);
     }
     if (spec_.dtype != DType::f32) add_partials(dx, 0, 1, spec_.n * c, spec_.dtype, args.dx, threads_);
   }

@@ -32,6 +32,7 @@ struct LossHeadArgs {
   float* loss = nullptr;              // [N], out: loss and rows
   void* dx = nullptr;                 // [N,C], out: rows and vocabulary
   float* dweight = nullptr;           // [V,C], likewise
+  bool add = false;                   // to what dweight holds: vocabulary, by finished slices
 };
 
 class LossHeadImpl;  // loss_head_impl.h

@@ -38,7 +38,7 @@ class Bf16LossHead : public LossHeadImpl {
 
   void run(const LossHeadArgs& args, char* scratch) override {
     if (spec_.n == 0) {
-      if (gradients()) std::memset(args.dweight, 0, static_cast<size_t>(spec_.classes * spec_.width * 4));
+      if (gradients() && !args.add) std::memset(args.dweight, 0, static_cast<size_t>(spec_.classes * spec_.width * 4));
     } else if (slices()) {
       run_vocabulary(args, scratch);
     } else {
@@ -62,7 +62,7 @@ class Bf16LossHead : public LossHeadImpl {
       if (h.slices()) {
         strips = pieces.take<uint32_t>(all * t.channel_pairs());
         dx = pieces.take<float>(all * t.padded_width());
-        partial = pieces.take<float>((h.groups_ - 1) * t.classes * t.width);  // the first lies in dweight
+        partial = pieces.take<float>(h.groups_ * t.classes * t.width);
         return;
       }
       top = pieces.take<float>(tiles * r);
@@ -235,13 +235,13 @@ class Bf16LossHead : public LossHeadImpl {
       float* dweight = args.dweight + columns_.begin(j) * spec_.width;
       const int64_t size = whole_.classes * spec_.width;
       for_tasks(groups_, threads_, "gradients of a slice", [&](int64_t group, int slot) {
-        float* sum = group == 0 ? dweight : shared.partial + (group - 1) * size;
+        float* sum = group == 0 && !args.add ? dweight : shared.partial + group * size;
         const int64_t first = first_of(group, rows_), end = first_of(group + 1, rows_);
         for (int64_t i = first; i < end; ++i)
           gradients_of_tile(args, shared, slot_of(scratch, slot), i, j, i > first, sum);
         return true;
       });
-      add_onto(dweight, shared.partial, size, groups_ - 1, columns_.length(j) * spec_.width, threads_);
+      finish_slice(dweight, shared.partial, size, groups_, columns_.length(j) * spec_.width, args.add, threads_);
     }
     for (int64_t i = 0; i < rows_.pieces(); ++i)
       write_dx(args, i, shared.dx + i * whole_.padded_rows() * whole_.padded_width(), 1);

@@ -22,7 +22,7 @@ std::unique_ptr<LossHeadImpl> make_bf16_loss_head(const LossHeadSpec& spec, int 
 namespace loss_head {
 
 inline constexpr int64_t whole_rows = 256;  // of a tile of logits
-inline constexpr int64_t most_groups = 8;  // partial sums of a gradient, and so the tasks of a backward
+inline constexpr int64_t most_groups = 8;   // partial sums of a gradient, and so the tasks of a backward
 
 // Pieces of at most `limit`; about eight of them where the dim is small, so that threads find work.
 inline Cut cut_at(int64_t total, int64_t limit, int64_t step) {

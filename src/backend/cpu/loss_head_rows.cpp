@@ -133,12 +133,12 @@ void add_partials(const float* partials, int64_t stride, int64_t count, int64_t 
   });
 }
 
-void add_onto(float* out, const float* partials, int64_t stride, int64_t count, int64_t n, int threads) {
-  if (count == 0) return;
+void finish_slice(float* out, float* partials, int64_t stride, int64_t count, int64_t n, bool add, int threads) {
+  if (count == 1 && !add) return;
   for_pieces(n, threads, [&](int64_t i, int64_t lanes) {
-    Lanes sums = load(out + i, lanes);
-    for (int64_t g = 0; g < count; ++g) sums = sums + load(partials + g * stride + i, lanes);
-    store(out + i, sums, lanes);
+    Lanes sums = load((add ? partials : out) + i, lanes);
+    for (int64_t g = 1; g < count; ++g) sums = sums + load(partials + g * stride + i, lanes);
+    store(out + i, add ? load(out + i, lanes) + sums : sums, lanes);
   });
 }
 

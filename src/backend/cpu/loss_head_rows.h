@@ -37,7 +37,7 @@ void target_logits(const void* x, const void* weight, const int32_t* targets, DT
 
 // out[i] = sum over g of partials[g * stride + i], in the order of g, rounded once
 void add_partials(const float* partials, int64_t stride, int64_t count, int64_t n, DType dtype, void* out, int threads);
-// out[i] += the same sum
-void add_onto(float* out, const float* partials, int64_t stride, int64_t count, int64_t n, int threads);
+// out[i] = or += the same sum; without `add` the partial 0 lies in `out`
+void finish_slice(float* out, float* partials, int64_t stride, int64_t count, int64_t n, bool add, int threads);
 
 }  // namespace ringmaster::backend
