@@ -24,7 +24,7 @@ void update(Sha256& sha, std::vector<Named> tensors) {
   for (const auto& [name, tensor] : tensors) {
     sha.update(name).update(nul).update(safetensors_name(tensor->dtype)).update(nul);
     sha.update(fmt::format("{}", fmt::join(tensor->shape.dims(), ","))).update(nul);
-    sha.update(tensor->data, static_cast<size_t>(tensor->bytes()));
+    tensor->for_pieces([&](const void* p, int64_t bytes) { sha.update(p, static_cast<size_t>(bytes)); });
   }
 }
 

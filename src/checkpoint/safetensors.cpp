@@ -3,6 +3,7 @@
 
 #include "checkpoint/json.h"
 #include "core/error.h"
+#include "core/halves.h"
 
 #include <algorithm>
 #include <array>
@@ -212,6 +213,17 @@ void sort_and_check_data(SafetensorsHeader& header, int64_t data_begin, int64_t 
 
 }  // namespace
 
+void TensorEntry::for_pieces(const std::function<void(const void*, int64_t)>& piece) const {
+  if (remainder == nullptr) return piece(data, bytes());
+  std::array<float, 16384> joined;
+  const int64_t n = shape.elements();
+  for (int64_t i = 0; i < n; i += std::ssize(joined)) {
+    const int64_t count = std::min(std::ssize(joined), n - i);
+    join_into(joined.data(), static_cast<const bf16*>(data) + i, remainder + i, count);
+    piece(joined.data(), count * static_cast<int64_t>(sizeof(float)));
+  }
+}
+
 std::string_view safetensors_name(DType dtype) {
   for (const auto& [d, text] : dtypes)
     if (d == dtype) return text;
@@ -297,7 +309,8 @@ void write_safetensors(const Path& path, std::span<const TensorEntry> tensors) {
   const SafetensorsLayout layout = safetensors_layout(tensors);
   write_file_atomic(path, [&](File& file) {
     file.write_all(layout.header.data(), layout.header.size());
-    for (const size_t i : layout.order) file.write_all(tensors[i].data, static_cast<size_t>(tensors[i].bytes()));
+    for (const size_t i : layout.order)
+      tensors[i].for_pieces([&](const void* p, int64_t bytes) { file.write_all(p, static_cast<size_t>(bytes)); });
   });
 }
 

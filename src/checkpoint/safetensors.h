@@ -6,6 +6,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -23,9 +24,12 @@ struct TensorEntry {
   std::string name;  // not empty, UTF-8, unique in its file
   DType dtype = DType::f32;
   Shape shape;
-  const void* data = nullptr;  // in a file of another writer it may be unaligned for its dtype
+  const void* data = nullptr;           // in a file of another writer it may be unaligned for its dtype
+  const uint16_t* remainder = nullptr;  // of a split master (core/halves.h), written joined; `data` is its bf16 weight
 
   int64_t bytes() const { return shape.elements() * size_of(dtype); }
+  // Calls piece(pointer, bytes) for its bytes, in order.
+  void for_pieces(const std::function<void(const void*, int64_t)>& piece) const;
 };
 
 std::string_view safetensors_name(DType dtype);  // "F32", "BF16", ...

@@ -160,7 +160,8 @@ class Writer {
     const SafetensorsLayout layout = safetensors_layout(tensors);
     BlockWriter file = start(file_name);
     file.write(layout.header.data(), static_cast<int64_t>(layout.header.size()));
-    for (const size_t i : layout.order) file.write(tensors[i].data, tensors[i].bytes());
+    for (const size_t i : layout.order)
+      tensors[i].for_pieces([&](const void* p, int64_t bytes) { file.write(p, bytes); });
     records_.push_back(file.finish());
   }
 

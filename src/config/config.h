@@ -38,6 +38,7 @@ struct Training {
 
 struct Precision {
   std::string compute = "f32";  // f32 | bf16 | f16: of products
+  std::string master = "f32";   // f32 | split: how weights that products read in bf16 are kept
   bool operator==(const Precision&) const = default;
 };
 

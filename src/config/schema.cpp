@@ -45,6 +45,7 @@ const Condition is_sgd{"optimizer.name is sgd", [](const Config& c) { return use
 const Condition is_adam{"optimizer.name is adam or adamw", [](const Config& c) { return uses_rule(c, false); }};
 const Condition is_gpt2{"data.source is file and data.tokenizer is gpt2",
                         [](const Config& c) { return c.data.source == "file" && c.data.tokenizer == "gpt2"; }};
+const Condition is_bf16{"precision.compute is bf16", [](const Config& c) { return c.precision.compute == "bf16"; }};
 const Condition is_file{"data.source is file", [](const Config& c) { return c.data.source == "file"; }};
 const Condition is_generated{"data.source is generated", [](const Config& c) { return c.data.source == "generated"; }};
 const Condition is_generator{"data.source is generated and model.recipe is not wasserstein", [](const Config& c) {
@@ -125,6 +126,11 @@ std::vector<Key> training_keys() {
           "dtype of matrix products, which always add in f32; weights are kept and statistics, softmax and losses "
           "computed in f32",
           {.other_names = {"dtype", "mixed_precision", "precision", "amp", "param_dtype", "autocast"}}),
+      row<&Config::precision, &Precision::master>(
+          "precision.master", {.choices = {"f32", "split"}},
+          "how weights that products read in bf16 are kept: in f32 beside their bf16 copy, or split: the bf16 weight "
+          "rounded to nearest, the signed difference kept in 16 bits beside it: exact, no extra copy",
+          {.applies_if = is_bf16, .other_names = {"master_weights", "master_dtype", "split_master", "split_bf16"}}),
   };
 }
 

@@ -42,10 +42,13 @@ struct Region {
 };
 
 // What a persistent tensor is for; decides its file in a checkpoint and its category in the plan. A cache is in no checkpoint: the
-// program that declares it rebuilds it. Nor is a shadow: a weight in the dtype of the products, written whenever the weight is.
-enum class StateRole { weight, optimizer, average, cache, shadow };
+// program that declares it rebuilds it. Nor is a shadow: a weight in the dtype of the products, written whenever the weight is; nor
+// a remainder: what a weight has beyond its shadow. A weight that has one lies in no memory of its own (core/halves.h).
+enum class StateRole { weight, optimizer, average, cache, shadow, remainder };
 const char* name(StateRole role);  // "weight", ...: as print() writes it
-inline bool is_saved(StateRole role) { return role != StateRole::cache && role != StateRole::shadow; }
+inline bool is_saved(StateRole role) {
+  return role == StateRole::weight || role == StateRole::optimizer || role == StateRole::average;
+}
 
 // A tensor that outlives a program run: weights, optimizer moments. Its name is its name on disk.
 struct State {
@@ -54,6 +57,7 @@ struct State {
   StateRole role = StateRole::weight;
 };
 inline std::string shadow_name(std::string_view weight) { return std::string(weight) + ".shadow"; }
+inline std::string remainder_name(std::string_view weight) { return std::string(weight) + ".remainder"; }
 
 class Graph {
  public:

@@ -105,6 +105,8 @@ struct Traits {
   bool f32_out = false;         // has the attribute f32_out: of 16-bit inputs, the f32 sum as it is, not rounded
   bool converts = false;        // the output is input 0 in another dtype
   bool narrow_copy = false;     // has the attribute narrow: output 0 once more, in a 16-bit dtype, as the last output
+  int remainder = -1;           // input 0 and output 0 may be split masters: where their remainders stand
+  bool gathers = false;         // output 0 is rows of input 0 as they are, in any dtype
   bool in_place = false;        // output i may take the memory of input i where types agree and input i dies
   uint32_t f32_inputs = 0;      // bit i: input i stays f32 where autocast narrows the others (a saved statistic)
   bool differentiable = true;   // false: no gradient flows through (integers, norms, decisions)

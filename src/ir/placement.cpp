@@ -7,17 +7,20 @@ namespace ringmaster::ir {
 
 StateLayout lay_out(const std::vector<State>& states) {
   StateLayout layout;
-  const auto has_shadow = [&](const State& weight) {
-    return std::ranges::any_of(states, [&](const State& s) { return s.name == shadow_name(weight.name); });
+  const auto holds = [&](const std::string& name) {
+    return std::ranges::any_of(states, [&](const State& s) { return s.name == name; });
   };
   for (const State& state : states) {
+    if (holds(remainder_name(state.name))) continue;
     const int64_t bytes = align_up(state.type.bytes());
     layout.offset[state.name] = layout.end;
     layout.end += bytes;
     if (state.role == StateRole::weight)
-      (has_shadow(state) ? layout.master_bytes : layout.weight_bytes) += bytes;
+      (holds(shadow_name(state.name)) ? layout.master_bytes : layout.weight_bytes) += bytes;
     else if (state.role == StateRole::shadow)
       layout.weight_bytes += bytes;
+    else if (state.role == StateRole::remainder)
+      layout.master_bytes += bytes;
     else if (state.role != StateRole::cache)
       layout.optimizer_bytes += bytes;  // caches count as activations
   }

@@ -18,11 +18,11 @@ inline int64_t align_up(int64_t bytes) { return (bytes + arena_alignment - 1) / 
 struct StateLayout {
   std::map<std::string, int64_t> offset;
   int64_t weight_bytes = 0;  // what the products read: shadows, and weights that have none
-  int64_t master_bytes = 0;  // weights that have a shadow
+  int64_t master_bytes = 0;  // weights that have a shadow, or what they have beyond it
   int64_t optimizer_bytes = 0;
   int64_t end = 0;
 };
-StateLayout lay_out(const std::vector<State>& states);  // in the given order
+StateLayout lay_out(const std::vector<State>& states);  // in the given order; a weight with a remainder has no place
 
 // What a buffer is for (contract.md, plan, by_category).
 enum class Category { weights, master, optimizer, gradients, activations, workspace, communication, batches };

@@ -33,6 +33,7 @@ const char* name(StateRole role) {
     case StateRole::average: return "average";
     case StateRole::cache: return "cache";
     case StateRole::shadow: return "shadow";
+    case StateRole::remainder: return "remainder";
   }
   return "weight";
 }

@@ -6,12 +6,14 @@
 //   in  weight, first (m), second (v), gradient: f32, one shape, m and v alternatively bf16, rounded stochastically; lr f32[], step f32[] or i32[] (t, 1 at the first update),
 //       clip f32[], commit i32[]     out weight, first, second, over the old ones where those die;
 //       with `narrow` the weight once more in 16 bits
+//   a split master (core/halves.h): weight bf16, and its remainder u16 behind the second moment, in and out
 //   limit > 0: the new weight is clamped to [-limit, limit] (Arjovsky et al. 2017, arXiv:1701.07875, algorithm 1)
 //   commit 0: the outputs are the inputs, bit for bit.   numerics: f32; the scalars of t in f64.
 //   errors: config if shapes or dtypes differ.
 #include "ops/defs.h"
 #include "ops/ops.h"
 #include "ops/optimizer.h"
+#include "ops/optimizer_samples.h"
 
 #include <cmath>
 
@@ -36,14 +38,14 @@ std::vector<ir::Type> infer(const OpView& v) { return infer_update(v, 3, names);
 
 void reference(const OpView& v, std::span<const ir::RefTensor> in, std::span<ir::RefTensor> out,
                const ir::RunContext&) {
-  const UpdateScalars s = update_scalars(in, 4);
+  const UpdateScalars s = update_scalars(in, in.size() - 4);
   const double b1 = v.attrs.number("beta1"), b2 = v.attrs.number("beta2"), decay = v.attrs.number("weight_decay");
   const double lr = s.lr * v.attrs.number("lr_factor");
   const bool decoupled = v.attrs.flag("decoupled");
   for (size_t i = 0; i < out[0].data.size(); ++i) {
-    double w = in[0].data[i], m = in[1].data[i], u = in[2].data[i];
+    double w = weight_of(in, 3, i), m = in[1].data[i], u = in[2].data[i];
     if (s.commit) {
-      const double g = s.clip * in[3].data[i] + (decoupled ? 0.0 : decay * w);
+      const double g = s.clip * in[in.size() - 5].data[i] + (decoupled ? 0.0 : decay * w);
       if (decoupled) w -= lr * decay * w;
       m = b1 * m + (1.0 - b1) * g;
       u = b2 * u + (1.0 - b2) * g * g;
@@ -51,11 +53,10 @@ void reference(const OpView& v, std::span<const ir::RefTensor> in, std::span<ir:
       w -= lr * corrected / (std::sqrt(u / (1.0 - std::pow(b2, s.step))) + v.attrs.number("eps"));
       if (const double limit = v.attrs.number("limit"); limit > 0) w = std::clamp(w, -limit, limit);
     }
-    out[0].data[i] = w;
+    keep_weight(out, 3, i, w);
     out[1].data[i] = m;
     out[2].data[i] = u;
   }
-  if (out.size() > 3) out[3].data = out[0].data;
 }
 
 // What one update multiplies by; the same for every element.
@@ -85,19 +86,17 @@ Factors factors(const Options& o, const UpdateScalars& s) {
 }
 
 // `S` is the type that m and v are kept in.
-template <typename S>
-void update(const ir::KernelArgs& a, const Factors& f, const RandomStream& stream, int64_t begin, int64_t count) {
-  const float *w_in = a.input<float>(0) + begin, *gradient = a.input<float>(3) + begin;
-  const S *m_in = a.input<S>(1) + begin, *v_in = a.input<S>(2) + begin;
-  float* w_out = a.output<float>(0) + begin;
-  S *m_out = a.output<S>(1) + begin, *v_out = a.output<S>(2) + begin;
-  for_state_lanes<S>(stream, begin, count, [&](int64_t i, int64_t n, const auto& store) {
-    const Lanes w = backend::load(w_in + i, n);
-    const Lanes g = fma(f.decay, w, f.clip * backend::load(gradient + i, n));
+template <typename S, typename Weight>
+void update(const ir::KernelArgs& a, const Factors& f, const Weight& weight, const Piece& p) {
+  const S *m_in = a.input<S>(1) + p.begin, *v_in = a.input<S>(2) + p.begin;
+  S *m_out = a.output<S>(1) + p.begin, *v_out = a.output<S>(2) + p.begin;
+  for_state_lanes<S>(p.stream, p.begin, p.count, [&](int64_t i, int64_t n, const auto& store) {
+    const Lanes w = weight.load(i, n);
+    const Lanes g = fma(f.decay, w, f.clip * backend::load(p.gradient + i, n));
     const Lanes m = fma(f.b1, backend::load(m_in + i, n), f.rest1 * g);
     const Lanes v = fma(f.b2, backend::load(v_in + i, n), f.rest2 * g * g);
     const Lanes denominator = sqrt(v) / f.root_correction + f.eps;
-    backend::store(w_out + i, clamp(w * f.keep_weight - f.rate * (m / denominator), f.limit), n);
+    weight.store(i, clamp(w * f.keep_weight - f.rate * (m / denominator), f.limit), n);
     store.first(m_out + i, m);
     store.second(v_out + i, v);
   });
@@ -112,23 +111,25 @@ std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
                         .limit = limit_of(v.attrs),
                         .decoupled = v.attrs.flag("decoupled")};
   const UpdateLoop loop(v, 3, threads);
-  return ir::make_kernel([=, step = v.in[5].dtype](const ir::KernelArgs& a) {
-    const UpdateScalars s = update_scalars(a, 4, step);
+  return ir::make_kernel([=, step = v.in[v.in.size() - 3].dtype](const ir::KernelArgs& a) {
+    const UpdateScalars s = update_scalars(a, loop.gradient + 1, step);
     const Factors f = factors(options, s);
-    loop.run(a, s.commit, [&]<typename S>(S, const RandomStream& stream, int64_t begin, int64_t count) {
-      update<S>(a, f, stream, begin, count);
-    });
+    loop.run(a, s.commit, [&]<typename S>(S, const auto& weight, const Piece& p) { update<S>(a, f, weight, p); });
   });
 }
 
 std::vector<ir::Sample> samples() {
-  return update_samples(3, 2,
-                        {{},
-                         {{"eps", 0.1}, {"weight_decay", 0.1}, {"limit", 0.5}},  // an eps whose place is seen
-                         {{"weight_decay", 0.1}, {"decoupled", false}, {"lr_factor", 0.5}},
-                         {{"narrow", std::string("bf16")}},
-                         {{"narrow", std::string("f16")}},
-                         {{"rounding", int64_t{77}}, {"narrow", std::string("bf16")}}});
+  std::vector<ir::Sample> list =
+      update_samples(3, 2,
+                     {{},
+                      {{"eps", 0.1}, {"weight_decay", 0.1}, {"limit", 0.5}},  // an eps whose place is seen
+                      {{"weight_decay", 0.1}, {"decoupled", false}, {"lr_factor", 0.5}},
+                      {{"narrow", std::string("bf16")}},
+                      {{"narrow", std::string("f16")}},
+                      {{"rounding", int64_t{77}}, {"narrow", std::string("bf16")}}});
+  const auto split = with_split_weight(update_samples(3, 2, {{}, {{"rounding", int64_t{77}}}}), 3);
+  list.insert(list.end(), split.begin(), split.end());
+  return list;
 }
 
 }  // namespace
@@ -138,12 +139,13 @@ const OpDef adam_op{
     .doc = "weight, first, second, gradient, lr, step, clip, commit -> weight, first, second",
     .attrs = attrs,
     .min_inputs = 8,
-    .max_inputs = 8,
+    .max_inputs = 9,
     .infer = infer,
     .reference = reference,
     .cpu = cpu,
     .samples = samples,
-    .traits = {.cast = ir::CastClass::f32, .narrow_copy = true, .in_place = true, .differentiable = false}};
+    .traits = {
+        .cast = ir::CastClass::f32, .narrow_copy = true, .remainder = 3, .in_place = true, .differentiable = false}};
 
 Adam adam(Tensor weight, Tensor gradient, Tensor first, Tensor second, Tensor lr, Tensor step, Tensor clip,
           Tensor commit, const AdamOptions& o) {

@@ -42,6 +42,7 @@ constexpr std::array builtin{
     &grain_sum_op,
     &greater_op,
     &input_op,
+    &join_master_op,
     &layer_norm_op,
     &layer_norm_grad_op,
     &layer_norm_grad_params_op,

@@ -42,7 +42,7 @@ std::unique_ptr<ir::Kernel> cpu(const ir::OpView& v, int threads) {
   return ir::make_kernel([=](const ir::KernelArgs& a) {
     const bool commit = *a.input<int32_t>(2) != 0;
     for_blocks(n, threads, [&](int64_t begin, int64_t count) {
-      if (!commit) return keep_states(a, 1, begin, count);
+      if (!commit) return keep_state(a, 0, DType::f32, begin, count);
       const float *old = a.input<float>(0) + begin, *weight = a.input<float>(1) + begin;
       float* y = a.output<float>(0) + begin;
       backend::for_lanes(count, [&](int64_t i, int64_t lanes) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // embedding: y_NC = table[ids_N]_C.     embedding_grad: dtable_VC = sum of dy_NC over the n with ids_n = v
-//   in  table [V,C] f32, bf16 or f16; ids i32[..] in [0, V): sources check them, the kernels trust them     out y [..,C] like table
+//   in  table [V,C] f32, bf16, f16 or u16 (a half of split masters); ids i32[..] in [0, V): sources check them, the kernels trust them     out y [..,C] like table
 //   embedding_grad: dy [..,C], ids -> f32[V,C]; a row's terms are added in the order of n, in f32
 //   errors: config if table is not [V,C], ids are not i32, or dy does not belong to ids.
 #include "backend/cpu/lanes.h"
@@ -29,7 +29,7 @@ void require_ids(const Type& ids) {
 
 std::vector<Type> infer(const OpView& v) {
   const Type &table = v.in[0], &ids = v.in[1];
-  require_float(table, "table");
+  if (table.dtype != DType::u16) require_float(table, "table");
   require_ids(ids);
   if (table.shape.rank() != 2) {
     throw Error({.kind = ErrorKind::config, .message = "table is " + str(table), .expected = "two dims, [V,C]"});
@@ -157,7 +157,9 @@ std::vector<ir::Sample> samples() {
   for (const Case& c : cases)
     list.push_back(
         {.in = {f32({c.vocab, c.width}), i32(c.ids)}, .fill = {{}, ids_below(c.vocab)}, .shipped = c.shipped});
-  return with_16_bit(std::move(list));
+  list = with_16_bit(std::move(list));
+  list.push_back({.in = {{DType::u16, {17, 33}}, i32({3, 5})}, .fill = {ids_below(65536), ids_below(17)}});
+  return list;
 }
 
 std::vector<ir::Sample> samples_grad() {
@@ -183,7 +185,8 @@ const OpDef embedding_op{.name = "embedding",
                          .grad = grad,
                          .reference = reference,
                          .cpu = cpu,
-                         .samples = samples};
+                         .samples = samples,
+                         .traits = {.gathers = true}};
 
 const OpDef embedding_grad_op{.name = "embedding_grad",
                               .doc = "dy [..,C], ids i32[..] -> f32[V,C]",

@@ -46,7 +46,8 @@ Tensor minimum(Tensor a, Tensor b);
 Tensor greater(Tensor a, Tensor b);  // 1 where a > b, else 0; no gradient
 Tensor equal(Tensor a, Tensor b);    // 1 where a == b, else 0; no gradient
 Tensor cast(Tensor x, DType dtype);
-Tensor dropout(Tensor x, double p);  // scaled by 1/(1-p); stream = scope and call index
+Tensor join_master(Tensor weight, Tensor remainder);  // bf16, u16 -> f32: the halves of a split master
+Tensor dropout(Tensor x, double p);                   // scaled by 1/(1-p); stream = scope and call index
 Tensor stop_gradient(Tensor x);
 Tensor full(ir::Builder& b, const ir::Type& type, double value);  // a constant
 inline Tensor square(Tensor x) { return mul(x, x); }

@@ -7,6 +7,7 @@
 
 #include "backend/cpu/lanes.h"
 #include "core/error.h"
+#include "core/halves.h"
 #include "ops/blocks.h"
 #include "ops/element.h"
 #include "ops/optimizer_state.h"
@@ -14,28 +15,38 @@
 
 namespace ringmaster::ops {
 
-// The first `states` inputs are the old values of the outputs; then the gradient; then lr, step, clip, commit.
+// A weight in bf16 is a split master (core/halves.h): what it has beyond bf16 stands behind the states.
+inline bool is_split(std::span<const ir::Type> in) { return in[0].dtype == DType::bf16; }
+
+// The first `states` inputs are the old values of the outputs, as is the remainder of a split weight; then the gradient; then lr,
+// step, clip, commit.
 inline std::vector<ir::Type> infer_update(const ir::OpView& v, size_t states, const char* const* names) {
-  const ir::Type weight = v.in[0];
+  const ir::Type weight{DType::f32, v.in[0].shape};
+  const bool split = is_split(v.in);
+  const size_t gradient = states + (split ? 1 : 0);
   const auto require = [&](size_t i, bool ok, const std::string& expected) {
     if (ok) return;
+    const char* what = i < states ? names[i] : split && i == states ? "remainder" : names[i - (split ? 1 : 0)];
     throw Error(
-        {.kind = ErrorKind::config, .message = fmt::format("{} is {}", names[i], str(v.in[i])), .expected = expected});
+        {.kind = ErrorKind::config, .message = fmt::format("{} is {}", what, str(v.in[i])), .expected = expected});
   };
-  require(0, weight.dtype == DType::f32, "f32");
+  const auto narrow = dtype_from_name(v.attrs.text("narrow"));
+  require(0, split ? v.in.size() == gradient + 5 && !narrow : v.in[0] == weight && v.in.size() == gradient + 5,
+          "f32, or bf16 with its remainder and without `narrow`");
   for (size_t i = 1; i < states; ++i) {
     const bool kept_so = v.in[i].dtype == DType::f32 || v.in[i].dtype == DType::bf16;
     require(i, kept_so && v.in[i].dtype == v.in[1].dtype && v.in[i].shape == weight.shape,
             str(weight) + " like the weight, or all in bf16");
   }
-  require(states, v.in[states] == weight, str(weight) + " like the weight");
-  const size_t lr = states + 1, step = lr + 1, clip = lr + 2, commit = lr + 3;
+  if (split) require(states, v.in[states] == ir::Type{DType::u16, weight.shape}, "u16 in the shape of the weight");
+  require(gradient, v.in[gradient] == weight, str(weight) + " like the weight");
+  const size_t lr = gradient + 1, step = lr + 1, clip = lr + 2, commit = lr + 3;
   require(lr, v.in[lr] == f32({}), "f32[]");
   require(step, v.in[step] == f32({}) || v.in[step] == i32({}), "f32[] or i32[]");
   require(clip, v.in[clip] == f32({}), "f32[]");
   require(commit, v.in[commit] == i32({}), "i32[]");
-  std::vector<ir::Type> out(v.in.begin(), v.in.begin() + static_cast<std::ptrdiff_t>(states));
-  if (const auto narrow = dtype_from_name(v.attrs.text("narrow"))) out.push_back({*narrow, weight.shape});
+  std::vector<ir::Type> out(v.in.begin(), v.in.begin() + static_cast<std::ptrdiff_t>(gradient));
+  if (narrow) out.push_back({*narrow, weight.shape});
   return out;
 }
 
@@ -84,19 +95,38 @@ inline UpdateScalars update_scalars(std::span<const ir::RefTensor> in, size_t fi
           .commit = in[first + 3].data[0] != 0.0};
 }
 
-// Where a step is not committed the states stay: nothing to do in place, a copy elsewhere.
-inline void keep_states(const ir::KernelArgs& a, int states, int64_t begin, int64_t count, DType kept = DType::f32) {
-  for (int i = 0; i < states; ++i) {
-    const int64_t size = i == 0 ? size_of(DType::f32) : size_of(kept);
-    const char* from = a.input<char>(i) + begin * size;
-    char* to = a.output<char>(i) + begin * size;
-    if (from != to) std::memcpy(to, from, static_cast<size_t>(count * size));
-  }
+// Where a step is not committed a state stays: nothing to do in place, a copy elsewhere.
+inline void keep_state(const ir::KernelArgs& a, int i, DType dtype, int64_t begin, int64_t count) {
+  const int64_t size = size_of(dtype);
+  const char* from = a.input<char>(i) + begin * size;
+  char* to = a.output<char>(i) + begin * size;
+  if (from != to) std::memcpy(to, from, static_cast<size_t>(count * size));
 }
 
-// What an update op is but its rule: `states` outputs over as many inputs, the weight first.
+// The weight of a reference, and the outputs that hold it anew.
+inline double weight_of(std::span<const ir::RefTensor> in, size_t states, size_t i) {
+  if (in[0].type.dtype == DType::f32) return in[0].data[i];
+  return joined({to_bf16(static_cast<float>(in[0].data[i])), static_cast<uint16_t>(in[states].data[i])});
+}
+inline void keep_weight(std::span<ir::RefTensor> out, size_t states, size_t i, double w) {
+  const bool split = out[0].type.dtype != DType::f32;
+  const Halves halves = halves_of(static_cast<float>(w));
+  out[0].data[i] = split ? to_float(halves.high) : w;
+  if (out.size() > states) out[states].data[i] = split ? halves.low : w;
+}
+
+// A stretch of the elements, and what an update reads there but the states.
+struct Piece {
+  RandomStream stream;
+  const float* gradient;
+  int64_t begin, count;
+};
+
+// What an update op is but its rule: `states` outputs over as many inputs, the weight first, its remainder last.
 struct UpdateLoop {
   int states, threads;
+  bool split;
+  int gradient;  // its place among the inputs
   int64_t n;
   DType kept;  // of the states behind the weight
   std::optional<DType> narrow;
@@ -105,52 +135,40 @@ struct UpdateLoop {
   UpdateLoop(const ir::OpView& v, int num_states, int num_threads)
       : states(num_states),
         threads(num_threads),
+        split(is_split(v.in)),
+        gradient(states + (split ? 1 : 0)),
         n(v.in[0].shape.elements()),
         kept(v.in[1].dtype),
         narrow(narrow_of(v.attrs)),
         rounding(static_cast<uint64_t>(v.attrs.integer("rounding"))) {}
 
-  // update(S(), stream, begin, count) for every block, where the step is committed
+  // update(S(), weight, piece) for every block, where the step is committed; `S` is the type of the states behind the weight
   template <typename Update> void run(const ir::KernelArgs& a, bool commit, const Update& update) const {
     const RandomStream stream = stream_of(a.context, rounding);
     for_blocks(n, threads, [&](int64_t begin, int64_t count) {
+      const Piece piece{stream, a.input<float>(gradient) + begin, begin, count};
+      const auto with = [&](const auto& weight) {
+        if (kept == DType::f32)
+          update(float(), weight, piece);
+        else
+          update(bf16(), weight, piece);
+      };
       if (!commit)
-        keep_states(a, states, begin, count, kept);
-      else if (kept == DType::f32)
-        update(float(), stream, begin, count);
+        keep(a, begin, count);
+      else if (split)
+        with(SplitWeight(a, states, begin));
       else
-        update(bf16(), stream, begin, count);
+        with(WholeWeight(a, begin));
       copy_narrow(a, narrow, states, begin, count);
     });
   }
-};
 
-// Cases of an optimizer op: `variants` of attributes over a few shapes, with step 1, later steps, and steps not committed.
-inline std::vector<ir::Sample> update_samples(size_t states, size_t second_moment,
-                                              const std::vector<ir::Attrs>& variants) {
-  const auto exactly = [](double x) { return ir::Fill{.kind = ir::Fill::uniform, .low = x, .high = x}; };
-  const auto integer = [](double below) { return ir::Fill{.kind = ir::Fill::ids, .low = 0.0, .high = below}; };
-  const ir::Fill positive{.kind = ir::Fill::positive};
-  std::vector<ir::Sample> list;
-  const auto add = [&](const Shape& shape, const ir::Attrs& attrs, bool first_step, bool shipped) {
-    ir::Sample s{.in = std::vector<ir::Type>(states + 1, f32(shape)),
-                 .attrs = attrs,
-                 .fill = std::vector<ir::Fill>(states + 1),
-                 .shipped = shipped};
-    if (attrs.find("rounding") != nullptr)
-      for (size_t i = 1; i < states; ++i) s.in[i].dtype = DType::bf16;
-    if (second_moment != 0) s.fill[second_moment] = positive;
-    s.in.insert(s.in.end(), {f32({}), f32({}), f32({}), i32({})});
-    s.fill.insert(s.fill.end(), {exactly(0.01), exactly(first_step ? 1.0 : 7.0), exactly(0.5), integer(2.0)});
-    list.push_back(std::move(s));
-  };
-  for (const ir::Attrs& attrs : variants) {
-    for (const Shape& shape : {Shape{}, Shape{1}, Shape{17, 33}, Shape{0, 3}}) add(shape, attrs, false, false);
-    add({3, 5, 7}, attrs, true, false);
-    for (int i = 0; i < 4; ++i) add({70000}, attrs, false, false);  // more than one block; commit drawn 0 and 1
-    add({768, 3072}, attrs, false, true);
+ private:
+  void keep(const ir::KernelArgs& a, int64_t begin, int64_t count) const {
+    keep_state(a, 0, split ? DType::bf16 : DType::f32, begin, count);
+    for (int i = 1; i < states; ++i) keep_state(a, i, kept, begin, count);
+    if (split) keep_state(a, states, DType::u16, begin, count);
   }
-  return list;
-}
+};
 
 }  // namespace ringmaster::ops

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// optimizer_state: how update rules store what they keep: in f32 as it is, in bf16 rounded stochastically (backend/cpu/stochastic.h).
+// optimizer_state: how update rules store what they keep: in f32 as it is, in bf16 rounded stochastically (backend/cpu/stochastic.h);
+// the weight in f32 or in two halves (backend/cpu/halves.h).
 #pragma once
 #include <algorithm>
 #include <type_traits>
 
+#include "backend/cpu/halves.h"
 #include "backend/cpu/lanes.h"
 #include "backend/cpu/stochastic.h"
 #include "ir/op.h"
@@ -29,6 +31,29 @@ struct StoreRounded {
   void second(bf16* p, backend::Lanes x) const {
     backend::store_stochastic<backend::RandomHalf::high>(p, x, random, half, n);
   }
+};
+
+// The weight from element `begin` on, 16 lanes at a time.
+struct WholeWeight {
+  const float* in;
+  float* out;
+  WholeWeight(const ir::KernelArgs& a, int64_t begin)
+      : in(a.input<float>(0) + begin), out(a.output<float>(0) + begin) {}
+  backend::Lanes load(int64_t i, int64_t n) const { return backend::load(in + i, n); }
+  void store(int64_t i, backend::Lanes x, int64_t n) const { backend::store(out + i, x, n); }
+};
+struct SplitWeight {
+  const bf16* in;
+  const uint16_t* in_low;
+  bf16* out;
+  uint16_t* out_low;
+  SplitWeight(const ir::KernelArgs& a, int remainder, int64_t begin)
+      : in(a.input<bf16>(0) + begin),
+        in_low(a.input<uint16_t>(remainder) + begin),
+        out(a.output<bf16>(0) + begin),
+        out_low(a.output<uint16_t>(remainder) + begin) {}
+  backend::Lanes load(int64_t i, int64_t n) const { return backend::load_joined(in + i, in_low + i, n); }
+  void store(int64_t i, backend::Lanes x, int64_t n) const { backend::store_split(out + i, out_low + i, x, n); }
 };
 
 // Calls body(i, n, store) for 16 lanes each of elements begin .. begin + count, whose states are `S`; begin is a multiple of 32.

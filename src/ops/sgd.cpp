@@ -3,12 +3,14 @@
 //   g = clip gradient + wd w;  velocity = g at the first update (t = 1), else momentum velocity + g
 //   w = w - lr (nesterov: g + momentum velocity, else velocity)
 //   in  weight, velocity, gradient: f32, one shape; lr f32[], step f32[] or i32[] (t), clip f32[], commit i32[]
+//   a split master (core/halves.h): weight bf16, and its remainder u16 behind the velocity, in and out
 //   out weight, velocity, over the old ones where those die     commit 0: the outputs are the inputs, bit for bit
 //   limit > 0: the new weight is clamped to [-limit, limit]
 //   numerics: f32.   errors: config if shapes or dtypes differ.
 #include "ops/defs.h"
 #include "ops/ops.h"
 #include "ops/optimizer.h"
+#include "ops/optimizer_samples.h"
 
 namespace ringmaster::ops {
 namespace {
@@ -29,20 +31,19 @@ std::vector<ir::Type> infer(const OpView& v) { return infer_update(v, 2, names);
 
 void reference(const OpView& v, std::span<const ir::RefTensor> in, std::span<ir::RefTensor> out,
                const ir::RunContext&) {
-  const UpdateScalars s = update_scalars(in, 3);
+  const UpdateScalars s = update_scalars(in, in.size() - 4);
   const double momentum = v.attrs.number("momentum"), lr = s.lr * v.attrs.number("lr_factor");
   for (size_t i = 0; i < out[0].data.size(); ++i) {
-    double w = in[0].data[i], velocity = in[1].data[i];
+    double w = weight_of(in, 2, i), velocity = in[1].data[i];
     if (s.commit) {
-      const double g = s.clip * in[2].data[i] + v.attrs.number("weight_decay") * w;
+      const double g = s.clip * in[in.size() - 5].data[i] + v.attrs.number("weight_decay") * w;
       velocity = s.step <= 1.0 ? g : momentum * velocity + g;
       w -= lr * (v.attrs.flag("nesterov") ? g + momentum * velocity : velocity);
       if (const double limit = v.attrs.number("limit"); limit > 0) w = std::clamp(w, -limit, limit);
     }
-    out[0].data[i] = w;
+    keep_weight(out, 2, i, w);
     out[1].data[i] = velocity;
   }
-  if (out.size() > 2) out[2].data = out[0].data;
 }
 
 struct Factors {
@@ -50,17 +51,15 @@ struct Factors {
 };
 
 // `S` is the type that the velocity is kept in.
-template <typename S>
-void update(const ir::KernelArgs& a, const Factors& f, const RandomStream& stream, int64_t begin, int64_t count) {
-  const float *w_in = a.input<float>(0) + begin, *gradient = a.input<float>(2) + begin;
-  const S* velocity_in = a.input<S>(1) + begin;
-  float* w_out = a.output<float>(0) + begin;
-  S* velocity_out = a.output<S>(1) + begin;
-  for_state_lanes<S>(stream, begin, count, [&](int64_t i, int64_t n, const auto& store) {
-    const Lanes w = backend::load(w_in + i, n);
-    const Lanes g = fma(f.decay, w, f.clip * backend::load(gradient + i, n));
+template <typename S, typename Weight>
+void update(const ir::KernelArgs& a, const Factors& f, const Weight& weight, const Piece& p) {
+  const S* velocity_in = a.input<S>(1) + p.begin;
+  S* velocity_out = a.output<S>(1) + p.begin;
+  for_state_lanes<S>(p.stream, p.begin, p.count, [&](int64_t i, int64_t n, const auto& store) {
+    const Lanes w = weight.load(i, n);
+    const Lanes g = fma(f.decay, w, f.clip * backend::load(p.gradient + i, n));
     const Lanes velocity = fma(f.carry, backend::load(velocity_in + i, n), g);
-    backend::store(w_out + i, clamp(w - f.lr * fma(f.ahead_velocity, velocity, f.ahead_g * g), f.limit), n);
+    weight.store(i, clamp(w - f.lr * fma(f.ahead_velocity, velocity, f.ahead_g * g), f.limit), n);
     store.first(velocity_out + i, velocity);
   });
 }
@@ -70,8 +69,8 @@ std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
                factor = v.attrs.number("lr_factor"), limit = limit_of(v.attrs);
   const bool nesterov = v.attrs.flag("nesterov");
   const UpdateLoop loop(v, 2, threads);
-  return ir::make_kernel([=, step = v.in[4].dtype](const ir::KernelArgs& a) {
-    const UpdateScalars s = update_scalars(a, 3, step);
+  return ir::make_kernel([=, step = v.in[v.in.size() - 3].dtype](const ir::KernelArgs& a) {
+    const UpdateScalars s = update_scalars(a, loop.gradient + 1, step);
     const auto f = [](double x) { return Lanes(static_cast<float>(x)); };
     const Factors factors{.clip = f(s.clip),
                           .decay = f(decay),
@@ -80,19 +79,21 @@ std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
                           .ahead_velocity = f(nesterov ? momentum : 1.0),
                           .lr = f(s.lr * factor),
                           .limit = f(limit)};
-    loop.run(a, s.commit, [&]<typename S>(S, const RandomStream& stream, int64_t begin, int64_t count) {
-      update<S>(a, factors, stream, begin, count);
-    });
+    loop.run(a, s.commit, [&]<typename S>(S, const auto& weight, const Piece& p) { update<S>(a, factors, weight, p); });
   });
 }
 
 std::vector<ir::Sample> samples() {
-  return update_samples(2, 0,
-                        {{},
-                         {{"momentum", 0.9}, {"limit", 0.5}},
-                         {{"momentum", 0.9}, {"weight_decay", 0.1}, {"nesterov", true}, {"lr_factor", 0.5}},
-                         {{"narrow", std::string("bf16")}},
-                         {{"momentum", 0.9}, {"rounding", int64_t{78}}}});
+  std::vector<ir::Sample> list =
+      update_samples(2, 0,
+                     {{},
+                      {{"momentum", 0.9}, {"limit", 0.5}},
+                      {{"momentum", 0.9}, {"weight_decay", 0.1}, {"nesterov", true}, {"lr_factor", 0.5}},
+                      {{"narrow", std::string("bf16")}},
+                      {{"momentum", 0.9}, {"rounding", int64_t{78}}}});
+  const auto split = with_split_weight(update_samples(2, 0, {{{"momentum", 0.9}}}), 2);
+  list.insert(list.end(), split.begin(), split.end());
+  return list;
 }
 
 }  // namespace
@@ -102,12 +103,13 @@ const OpDef sgd_op{
     .doc = "weight, velocity, gradient, lr, step, clip, commit -> weight, velocity",
     .attrs = attrs,
     .min_inputs = 7,
-    .max_inputs = 7,
+    .max_inputs = 8,
     .infer = infer,
     .reference = reference,
     .cpu = cpu,
     .samples = samples,
-    .traits = {.cast = ir::CastClass::f32, .narrow_copy = true, .in_place = true, .differentiable = false}};
+    .traits = {
+        .cast = ir::CastClass::f32, .narrow_copy = true, .remainder = 2, .in_place = true, .differentiable = false}};
 
 Sgd sgd(Tensor weight, Tensor gradient, Tensor velocity, Tensor lr, Tensor step, Tensor clip, Tensor commit,
         const SgdOptions& o) {

@@ -169,7 +169,7 @@ std::string autocast(Graph& graph, const Settings& settings) {
     const bool grain = graph.regions()[r].kind == ir::RegionKind::for_grain;
     if (grain)
       pass.run_grain(static_cast<int>(r));
-    else
+    else if (!settings.split)  // the update of a split weight gives its shadow
       pass.run_step(static_cast<int>(r));
   }
   return fmt::format("{} nodes in {}, {} casts a grain", pass.narrow_nodes(), name(settings.compute), pass.casts());

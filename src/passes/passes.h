@@ -17,12 +17,14 @@ struct Settings {
   DType compute = DType::f32;              // of products
   std::span<const std::string> shadows{};  // weights that have a shadow in it
   bool one_grain = false;                  // no rank has a second one
+  bool split = false;                      // they are kept in two halves
 };
 
 using PassFunction = std::string (*)(ir::Graph&, const Settings&);
 
 std::string autodiff(ir::Graph& graph, const Settings& settings);
 std::string autocast(ir::Graph& graph, const Settings& settings);
+std::string split_masters(ir::Graph& graph, const Settings& settings);
 std::string canonicalise(ir::Graph& graph, const Settings& settings);
 std::string reuse(ir::Graph& graph, const Settings& settings);
 std::string fuse(ir::Graph& graph, const Settings& settings);

@@ -12,6 +12,7 @@ namespace {
 constexpr Pass list[] = {
     {"autodiff", autodiff, true},    // first: every later pass sees backward as plain nodes
     {"autocast", autocast, true},    // dtypes before anything is merged or fused: it sets the rounding points
+    {"split", split_masters, true},  // which weights have a memory, before anyone asks where it is
     {"canonicalise", canonicalise},  // one spelling for one thing, and nothing that nobody reads
     {"reuse", reuse},                // a backward that yields the loss once more leaves the forward node nothing to do
     {"fuse", fuse},                  // fewer passes over memory; from here on no bit changes

@@ -99,7 +99,7 @@ std::string bar(double share, bool unicode) {
 const char* what_it_is(Category category) {
   switch (category) {
     case Category::weights: return "as the products read them";
-    case Category::master: return "f32, of weights that the products read in 16 bits";
+    case Category::master: return "of weights read in 16 bits: f32, or (split) the other 16";
     case Category::gradients: return "f32, summed over grains";
     case Category::optimizer: return "what the update rules and averages keep";
     case Category::activations: return "of one grain, with what lifetimes leave unused";

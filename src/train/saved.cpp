@@ -118,7 +118,8 @@ checkpoint::Content content(const Session& session, const config::Config& config
     auto& list = place.kind == checkpoint::Kind::model ? content.model
                  : place.kind == checkpoint::Kind::ema ? content.ema
                                                        : content.optimizer;
-    list.push_back({place.name, tensor.type.dtype, tensor.type.shape, session.state(tensor.name)});
+    list.push_back(session.tensor(tensor));
+    list.back().name = place.name;
   }
   content.config = session.recipe().hugging_face_config;
   content.config["ringmaster"] = config::to_json(config);
@@ -145,9 +146,8 @@ void restore(const Session& session, const checkpoint::Loaded& loaded, WeightCho
       throw broken(loaded, fmt::format("{} is {}, expected {}", tensor.name,
                                        ir::str(ir::Type{found->dtype, found->shape}), ir::str(tensor.type)));
     }
-    std::memcpy(session.state(tensor.name), found->data, static_cast<size_t>(found->bytes()));
+    session.write(tensor, found->data);
   }
-  session.cast_weights();
 }
 
 void check_same_run(const config::Resolved& now, const config::Config& then, config::Effect widest, const Path& from) {

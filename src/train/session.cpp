@@ -3,6 +3,7 @@
 
 #include "config/schema.h"
 #include "core/error.h"
+#include "core/halves.h"
 #include "core/sha256.h"
 #include "data/open.h"
 #include "models/models.h"
@@ -30,6 +31,7 @@ Compiled compile_program(ir::Graph graph, const Programs& programs, const Progra
               {.ranks = dealt ? options.ranks : 1,
                .compute = dealt ? programs.compute : DType::f32,
                .shadows = programs.shadows,
+               .split = programs.split,
                .one_grain = !dealt || programs.num_grains <= options.ranks},
               {.dump_folder = options.dump_graph, .disabled = options.disabled_passes, .log = options.log});
   exec::Prepared prepared = exec::prepare(graph, {.threads = options.threads,
@@ -164,10 +166,13 @@ void add_shadows(Programs& programs, const std::vector<ir::Graph>& graphs, const
   for (const ir::Graph& graph : graphs)
     for (const std::string& weight : passes::weights_of_products(graph))
       if (std::ranges::find(programs.shadows, weight) == programs.shadows.end()) programs.shadows.push_back(weight);
-  for (const std::string& weight : programs.shadows)
-    programs.states.push_back({ir::shadow_name(weight),
-                               {programs.compute, graphs.front().find_state(weight)->type.shape},
-                               ir::StateRole::shadow});
+  programs.split = config.precision.master == "split";
+  for (const std::string& weight : programs.shadows) {
+    const Shape& shape = graphs.front().find_state(weight)->type.shape;
+    programs.states.push_back({ir::shadow_name(weight), {programs.compute, shape}, ir::StateRole::shadow});
+    if (programs.split)
+      programs.states.push_back({ir::remainder_name(weight), {DType::u16, shape}, ir::StateRole::remainder});
+  }
 }
 
 }  // namespace
@@ -275,35 +280,54 @@ exec::Executor& Session::executor(std::string_view program) {
   return *executors_.front();
 }
 
-void* Session::state(const std::string& name) const { return arena_->data() + programs_.layout.offset.at(name); }
+void* Session::state(const std::string& name) const {
+  const auto found = programs_.layout.offset.find(name);
+  CHECK(found != programs_.layout.offset.end(), "the state {} has no memory of its own", name);
+  return arena_->data() + found->second;
+}
+
+bool Session::is_split(const ir::State& s) const {
+  return programs_.layout.offset.contains(ir::remainder_name(s.name));
+}
+
+checkpoint::TensorEntry Session::tensor(const ir::State& s) const {
+  if (!is_split(s)) return {s.name, s.type.dtype, s.type.shape, state(s.name)};
+  return {s.name, s.type.dtype, s.type.shape, state(ir::shadow_name(s.name)),
+          static_cast<const uint16_t*>(state(ir::remainder_name(s.name)))};
+}
+
+void Session::write(const ir::State& s, const void* bytes) const {
+  const std::string shadow = ir::shadow_name(s.name);
+  const int64_t n = s.type.shape.elements();
+  if (is_split(s)) {
+    split_into(static_cast<bf16*>(state(shadow)), static_cast<uint16_t*>(state(ir::remainder_name(s.name))), bytes, n);
+    return;
+  }
+  std::memcpy(state(s.name), bytes, static_cast<size_t>(s.type.bytes()));
+  if (!programs_.layout.offset.contains(shadow)) return;
+  const auto* from = static_cast<const float*>(state(s.name));
+  if (programs_.compute == DType::f16)
+    std::transform(from, from + n, static_cast<f16*>(state(shadow)), to_f16);
+  else
+    std::transform(from, from + n, static_cast<bf16*>(state(shadow)), to_bf16);
+}
 
 void Session::initialise(uint64_t seed) {
   omp_set_num_threads(threads_);
-  for (const ir::State& state : programs_.states)
-    std::memset(this->state(state.name), 0, static_cast<size_t>(state.type.bytes()));
   const ir::StateLayout& layout = programs_.layout;
+  for (const ir::State& state : programs_.states)
+    if (layout.offset.contains(state.name))
+      std::memset(this->state(state.name), 0, static_cast<size_t>(state.type.bytes()));
+  std::vector<float> values;
   for (const nn::Network& network : recipe().networks()) {
     for (const nn::Parameter& p : network.parameters()) {
-      nn::initialise(p, seed, static_cast<float*>(state(p.name)));
+      values.assign(static_cast<size_t>(p.shape.elements()), 0.0F);
+      nn::initialise(p, seed, values.data());
+      write({p.name, {DType::f32, p.shape}, ir::StateRole::weight}, values.data());
       const auto average = layout.offset.find(nn::average_name(p.name));
       if (average == layout.offset.end()) continue;
-      std::memcpy(arena_->data() + average->second, state(p.name),
-                  static_cast<size_t>(p.shape.elements()) * sizeof(float));
+      std::memcpy(arena_->data() + average->second, values.data(), values.size() * sizeof(float));
     }
-  }
-  cast_weights();
-}
-
-void Session::cast_weights() const {
-  for (const ir::State& s : programs_.states) {
-    if (s.role != ir::StateRole::weight || !programs_.layout.offset.contains(ir::shadow_name(s.name))) continue;
-    const auto* from = static_cast<const float*>(state(s.name));
-    void* to = state(ir::shadow_name(s.name));
-    const int64_t n = s.type.shape.elements();
-    if (programs_.compute == DType::f16)
-      std::transform(from, from + n, static_cast<f16*>(to), to_f16);
-    else
-      std::transform(from, from + n, static_cast<bf16*>(to), to_bf16);
   }
 }
 

@@ -2,6 +2,7 @@
 // session: everything that is compiled for one rank. Programs are the part without memory (plan and --dump-graph need no more);
 // a Session adds the arena and the executors bound to it.
 #pragma once
+#include "checkpoint/safetensors.h"
 #include "comm/comm.h"
 #include "config/load.h"
 #include "exec/arena.h"
@@ -36,6 +37,7 @@ struct Compiled {
 struct Programs {
   DType compute = DType::f32;        // of products: precision.compute
   std::vector<std::string> shadows;  // weights that have a shadow in it
+  bool split = false;                // they are kept in two halves: precision.master
   std::unique_ptr<models::Recipe> recipe;
   std::vector<ir::State> states;  // of the run, in arena order: weights, what optimizers keep, caches
   ir::StateLayout layout;
@@ -82,14 +84,18 @@ class Session {
   const exec::Arena& arena() const { return *arena_; }
   int threads() const { return threads_; }
 
-  void* state(const std::string& name) const;  // in the arena, dense row-major
-  void cast_weights() const;                   // into their shadows, after weights were written from outside
-  void initialise(uint64_t seed);              // weights by their initialisers, averages like them, everything else 0
+  void* state(const std::string& name) const;  // in the arena, dense row-major; of a split weight see tensor()
+  checkpoint::TensorEntry tensor(const ir::State& state) const;
+  void write(const ir::State& state,
+             const void* bytes) const;  // and the shadow of a weight; the bytes may be unaligned
+  void initialise(uint64_t seed);       // weights by their initialisers, averages like them, everything else 0
 
   int64_t planned_peak_bytes() const;  // of the programs that have run
   int64_t measured_peak_bytes() const { return arena_->touched_bytes(); }
 
  private:
+  bool is_split(const ir::State& state) const;
+
   config::Config config_;
   Programs programs_;
   int threads_ = 1;
