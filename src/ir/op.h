@@ -4,6 +4,7 @@
 #pragma once
 #include <compare>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -37,6 +38,16 @@ struct RefTensor {
   Type type;
   std::vector<double> data;
 };
+
+// Elements begin .. begin + count of an elementwise op, all in f32: out[i] = f(in[0][i], ..), which the caller rounds to the dtype.
+// out may be one of in.
+struct Tile {
+  const float* const* in;
+  float* out;
+  int64_t begin, count;
+  const RunContext& context;
+};
+using TileFunction = std::function<void(const Tile&)>;
 
 class Tensor;  // ir/builder.h
 
@@ -136,6 +147,8 @@ struct OpDef {
                     const RunContext&) = nullptr;
   // prepares the CPU kernel for these types and this many threads; null for leaves and collectives
   std::unique_ptr<Kernel> (*cpu)(const OpView&, int threads) = nullptr;
+  // elementwise ops: the arithmetic of `cpu` on a tile in the cache, with the same bits; null = can not be part of a chain
+  TileFunction (*tile)(const OpView&) = nullptr;
   // byte offset in input 0 at which output `index` lies as a view, if it is one (reshape: 0)
   std::optional<int64_t> (*view)(const OpView&, int index) = nullptr;
   // index of the input that output 0 always equals, if there is one (a reshape to the same shape); canonicalise drops such nodes

@@ -9,6 +9,8 @@
 namespace ringmaster::ops {
 namespace {
 
+constexpr auto formula = [](float a, float b) { return a + b; };
+
 std::vector<Tensor> grad(const ir::GradView& v) {
   const Tensor dy = v.d_out[0];
   return {v.needed[0] ? sum_to(dy, v.in[0].shape()) : Tensor(), v.needed[1] ? sum_to(dy, v.in[1].shape()) : Tensor()};
@@ -23,7 +25,8 @@ const OpDef add_op{.name = "add",
                    .infer = infer_binary,
                    .grad = grad,
                    .reference = binary_reference<[](double a, double b) { return a + b; }>,
-                   .cpu = binary_cpu<[](float a, float b) { return a + b; }>,
+                   .cpu = binary_cpu<formula>,
+                   .tile = binary_tile<formula>,
                    .samples = [] { return binary_samples(); },
                    .traits = {.elementwise = true, .in_place = true}};
 

@@ -22,6 +22,7 @@ constexpr std::array builtin{
     &average_op,
     &broadcast_to_op,
     &cast_op,
+    &chain_op,
     &clip_factor_op,
     &concat_op,
     &cross_entropy_op,

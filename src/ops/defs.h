@@ -18,7 +18,7 @@ extern const ir::OpDef add_op, sub_op, mul_op, div_op, scale_op, shift_op, exp_o
     cross_entropy_op, cross_entropy_grad_op, linear_cross_entropy_op, linear_cross_entropy_rows_grad_op,
     linear_cross_entropy_vocabulary_grad_op, global_norm_op, decision_op, clip_factor_op, loss_scale_op,
     next_loss_scale_op, adam_op, sgd_op, average_op, relu_op, leaky_relu_op, attention_op, attention_grad_op,
-    maximum_op, minimum_op, greater_op, equal_op, uniform_op, normal_op, update_slice_op;
+    maximum_op, minimum_op, chain_op, greater_op, equal_op, uniform_op, normal_op, update_slice_op;
 
 // Where the output that an op sums (Traits::sums) goes: to memory of its own, or straight into the sum over the grains that reads
 // it, which the fuse pass decides. "first": the first grain stores, the others add; "add": another op stores first.

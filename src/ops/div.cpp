@@ -10,6 +10,8 @@
 namespace ringmaster::ops {
 namespace {
 
+constexpr auto formula = [](float a, float b) { return a / b; };
+
 std::vector<Tensor> grad(const ir::GradView& v) {
   const Tensor a = v.in[0], b = v.in[1], da = div(v.d_out[0], b);
   return {v.needed[0] ? sum_to(da, a.shape()) : Tensor(),
@@ -25,7 +27,8 @@ const OpDef div_op{.name = "div",
                    .infer = infer_binary,
                    .grad = grad,
                    .reference = binary_reference<[](double a, double b) { return a / b; }>,
-                   .cpu = binary_cpu<[](float a, float b) { return a / b; }>,
+                   .cpu = binary_cpu<formula>,
+                   .tile = binary_tile<formula>,
                    .samples = [] { return binary_samples({.kind = ir::Fill::uniform, .low = 0.5, .high = 2.0}); },
                    .traits = {.elementwise = true, .in_place = true}};
 

@@ -5,6 +5,7 @@
 //   numerics: element e of a sample is kept iff uniform(word) >= p, where word = words(sample, e / 4)[e % 4] of the Philox stream
 //   (seed, stream, step, phase, repeat) and `sample` is global: the mask knows no rank, thread or grain, and a redo or a
 //   recomputation draws it again. 1 / (1 - p) is rounded to f32; the product is rounded once.
+#include "ops/blocks.h"
 #include "ops/defs.h"
 #include "ops/element.h"
 #include "ops/ops.h"
@@ -41,36 +42,52 @@ void reference(const ir::OpView& v, std::span<const ir::RefTensor> in, std::span
 
 struct Mask {
   RandomStream stream;
+  uint64_t first_sample;
+  int64_t size;  // elements of a sample
   float p, factor;
 
-  // elements 4 * block .. of one sample, `count` <= 4 of them
-  template <typename T> void apply(uint64_t sample, int64_t block, const T* x, T* y, int64_t count) const {
-    const PhiloxCounter words = stream.words(sample, static_cast<uint64_t>(block));
-    for (int64_t i = 0; i < count; ++i)
-      y[i] = store<T>(ringmaster::uniform(words[static_cast<size_t>(i)]) >= p ? load(x[i]) * factor : 0.0F);
+  // Elements begin .. begin + count of the grain.
+  template <typename T> void apply(const T* x, T* y, int64_t begin, int64_t count) const {
+    int64_t sample = begin / std::max<int64_t>(size, 1), element = begin - sample * size;
+    for (int64_t i = 0; i < count;) {
+      const int64_t word = element % 4, n = std::min({4 - word, size - element, count - i});
+      const PhiloxCounter words =
+          stream.words(first_sample + static_cast<uint64_t>(sample), static_cast<uint64_t>(element / 4));
+      for (int64_t k = 0; k < n; ++k)
+        y[i + k] =
+            store<T>(ringmaster::uniform(words[static_cast<size_t>(word + k)]) >= p ? load(x[i + k]) * factor : 0.0F);
+      i += n;
+      element += n;
+      if (element < size) continue;
+      element = 0;
+      ++sample;
+    }
   }
 };
 
-std::unique_ptr<ir::Kernel> cpu(const ir::OpView& v, int threads) {
+// The mask of a run.
+auto mask_of(const ir::OpView& v) {
   const Shape& shape = v.in[0].shape;
-  const int64_t n = shape.elements(), samples = shape.rank() == 0 ? 1 : shape[0];
-  const int64_t size = samples == 0 ? 0 : n / samples, blocks = (size + 3) / 4;
-  const auto id = static_cast<uint64_t>(v.attrs.integer("stream"));
-  const double p = v.attrs.number("p");
+  const int64_t samples = shape.rank() == 0 ? 1 : shape[0], size = samples == 0 ? 0 : shape.elements() / samples;
+  return [=, id = static_cast<uint64_t>(v.attrs.integer("stream")), p = v.attrs.number("p")](const ir::RunContext& c) {
+    return Mask{stream_of(c, id), static_cast<uint64_t>(c.first_sample), size, static_cast<float>(p),
+                static_cast<float>(1.0 / (1.0 - p))};
+  };
+}
+
+std::unique_ptr<ir::Kernel> cpu(const ir::OpView& v, int threads) {
   return with_float(v.in[0].dtype, [&]<typename T>(T) {
-    return ir::make_kernel([=](const ir::KernelArgs& args) {
-      const Mask mask{stream_of(args.context, id), static_cast<float>(p), static_cast<float>(1.0 / (1.0 - p))};
-      const auto first = static_cast<uint64_t>(args.context.first_sample);
+    return ir::make_kernel([=, n = v.in[0].shape.elements(), mask_of = mask_of(v)](const ir::KernelArgs& args) {
+      const Mask mask = mask_of(args.context);
       const T* x = args.input<T>(0);
       T* y = args.output<T>(0);
-#pragma omp parallel for num_threads(threads_for(n, threads)) schedule(static)
-      for (int64_t task = 0; task < samples * blocks; ++task) {
-        const int64_t sample = task / blocks, block = task % blocks, at = sample * size + block * 4;
-        mask.apply(first + static_cast<uint64_t>(sample), block, x + at, y + at,
-                   std::min<int64_t>(4, size - block * 4));
-      }
+      for_blocks(n, threads, [&](int64_t begin, int64_t count) { mask.apply(x + begin, y + begin, begin, count); });
     });
   });
+}
+
+ir::TileFunction tile(const ir::OpView& v) {
+  return [mask_of = mask_of(v)](const ir::Tile& t) { mask_of(t.context).apply(t.in[0], t.out, t.begin, t.count); };
 }
 
 std::vector<ir::Sample> samples() {
@@ -93,6 +110,7 @@ const OpDef dropout_op{.name = "dropout",
                        .grad = grad,
                        .reference = reference,
                        .cpu = cpu,
+                       .tile = tile,
                        .samples = samples,
                        .traits = {.random = true, .in_place = true}};
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // elementwise: what unary and binary ops share: types, kernels, references. An op gives its formula twice, once in f32 for the
-// kernel and once in f64 for the reference. The formulas are template arguments, so that the loops vectorise around them.
+// kernel and its tiles, once in f64 for the reference. The formulas are template arguments, so that the loops vectorise around them.
 #pragma once
 #include <memory>
 #include <span>
@@ -34,6 +34,17 @@ template <typename F> std::unique_ptr<ir::Kernel> unary_kernel(const ir::OpView&
 template <auto F> std::unique_ptr<ir::Kernel> unary_cpu(const ir::OpView& v, int threads) {
   return unary_kernel(v, threads, F);
 }
+
+// The formula on tiles of a chain.
+template <typename F> ir::TileFunction unary_tile_of(F f) {
+  return [f](const ir::Tile& t) {
+    const float* x = t.in[0];
+#pragma omp simd
+    for (int64_t i = 0; i < t.count; ++i) t.out[i] = f(x[i]);
+  };
+}
+
+template <auto F> ir::TileFunction unary_tile(const ir::OpView&) { return unary_tile_of(F); }
 
 template <auto F>
 void unary_reference(const ir::OpView&, std::span<const ir::RefTensor> in, std::span<ir::RefTensor> out,
@@ -89,6 +100,10 @@ template <auto F> std::unique_ptr<ir::Kernel> binary_cpu(const ir::OpView& v, in
       });
     });
   });
+}
+
+template <auto F> ir::TileFunction binary_tile(const ir::OpView&) {
+  return [](const ir::Tile& t) { binary_row<F, float>(t.in[0], 1, t.in[1], 1, t.out, t.count); };
 }
 
 template <auto F>

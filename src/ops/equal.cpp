@@ -9,6 +9,8 @@
 namespace ringmaster::ops {
 namespace {
 
+constexpr auto formula = [](float a, float b) { return a == b ? 1.0F : 0.0F; };
+
 // small integers: draws that often are equal
 std::vector<ir::Sample> samples() {
   const ir::Fill few{.kind = ir::Fill::ids, .high = 3.0};
@@ -25,7 +27,8 @@ const OpDef equal_op{.name = "equal",
                      .max_inputs = 2,
                      .infer = infer_binary,
                      .reference = binary_reference<[](double a, double b) { return a == b ? 1.0 : 0.0; }>,
-                     .cpu = binary_cpu<[](float a, float b) { return a == b ? 1.0F : 0.0F; }>,
+                     .cpu = binary_cpu<formula>,
+                     .tile = binary_tile<formula>,
                      .samples = samples,
                      .traits = {.elementwise = true, .in_place = true, .differentiable = false}};
 

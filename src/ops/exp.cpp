@@ -11,6 +11,8 @@
 namespace ringmaster::ops {
 namespace {
 
+constexpr auto formula = [](float x) { return std::exp(x); };
+
 std::vector<Tensor> grad(const ir::GradView& v) { return {mul(v.d_out[0], v.out[0])}; }
 
 }  // namespace
@@ -22,7 +24,8 @@ const OpDef exp_op{.name = "exp",
                    .infer = infer_unary,
                    .grad = grad,
                    .reference = unary_reference<[](double x) { return std::exp(x); }>,
-                   .cpu = unary_cpu<[](float x) { return std::exp(x); }>,
+                   .cpu = unary_cpu<formula>,
+                   .tile = unary_tile<formula>,
                    .samples = [] { return unary_samples(); },
                    .traits = {.elementwise = true, .in_place = true}};
 

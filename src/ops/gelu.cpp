@@ -123,6 +123,21 @@ std::unique_ptr<ir::Kernel> cpu_grad(const OpView& v, int threads) {
   });
 }
 
+ir::TileFunction tile(const OpView&) {
+  return [](const ir::Tile& t) {
+    backend::for_lanes(
+        t.count, [&](int64_t i, int64_t n) { backend::store(t.out + i, gelu_of(backend::load(t.in[0] + i, n)), n); });
+  };
+}
+
+ir::TileFunction tile_grad(const OpView&) {
+  return [](const ir::Tile& t) {
+    backend::for_lanes(t.count, [&](int64_t i, int64_t n) {
+      backend::store(t.out + i, gelu_grad_of(backend::load(t.in[0] + i, n), backend::load(t.in[1] + i, n)), n);
+    });
+  };
+}
+
 std::vector<ir::Sample> samples_of(size_t inputs) {
   std::vector<ir::Sample> list;
   const ir::Fill wide{.kind = ir::Fill::uniform, .low = -8.0, .high = 8.0};
@@ -148,6 +163,7 @@ const OpDef gelu_op{.name = "gelu",
                     .decompose = decompose,
                     .reference = reference,
                     .cpu = cpu,
+                    .tile = tile,
                     .samples = [] { return samples_of(1); },
                     .traits = {.elementwise = true, .in_place = true}};
 
@@ -159,6 +175,7 @@ const OpDef gelu_grad_op{.name = "gelu_grad",
                          .decompose = decompose_grad,
                          .reference = reference_grad,
                          .cpu = cpu_grad,
+                         .tile = tile_grad,
                          .samples = [] { return samples_of(2); },
                          .traits = {.elementwise = true, .in_place = true}};
 

@@ -7,6 +7,11 @@
 #include "ops/ops.h"
 
 namespace ringmaster::ops {
+namespace {
+
+constexpr auto formula = [](float a, float b) { return b < a ? 1.0F : 0.0F; };
+
+}  // namespace
 
 const OpDef greater_op{.name = "greater",
                        .doc = "1 where a > b, else 0; shapes broadcast",
@@ -14,7 +19,8 @@ const OpDef greater_op{.name = "greater",
                        .max_inputs = 2,
                        .infer = infer_binary,
                        .reference = binary_reference<[](double a, double b) { return b < a ? 1.0 : 0.0; }>,
-                       .cpu = binary_cpu<[](float a, float b) { return b < a ? 1.0F : 0.0F; }>,
+                       .cpu = binary_cpu<formula>,
+                       .tile = binary_tile<formula>,
                        .samples = [] { return binary_samples(); },
                        .traits = {.elementwise = true, .in_place = true, .differentiable = false}};
 

@@ -23,9 +23,8 @@ void reference(const ir::OpView& v, std::span<const ir::RefTensor> in, std::span
   for (size_t i = 0; i < out[0].data.size(); ++i) out[0].data[i] = in[0].data[i] * (in[0].data[i] > 0.0 ? 1.0 : slope);
 }
 
-std::unique_ptr<ir::Kernel> cpu(const ir::OpView& v, int threads) {
-  return unary_kernel(
-      v, threads, [slope = static_cast<float>(v.attrs.number("slope"))](float x) { return x > 0.0F ? x : slope * x; });
+auto formula(const ir::OpView& v) {
+  return [slope = static_cast<float>(v.attrs.number("slope"))](float x) { return x > 0.0F ? x : slope * x; };
 }
 
 }  // namespace
@@ -38,7 +37,8 @@ const OpDef leaky_relu_op{.name = "leaky_relu",
                           .infer = infer_unary,
                           .grad = grad,
                           .reference = reference,
-                          .cpu = cpu,
+                          .cpu = [](const ir::OpView& v, int threads) { return unary_kernel(v, threads, formula(v)); },
+                          .tile = [](const ir::OpView& v) { return unary_tile_of(formula(v)); },
                           .samples = [] { return unary_samples(); },
                           .traits = {.elementwise = true, .in_place = true}};
 

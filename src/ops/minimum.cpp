@@ -7,6 +7,12 @@
 #include "ops/extreme.h"
 
 namespace ringmaster::ops {
+namespace {
+
+constexpr auto formula = [](float a, float b) { return a < b || a != a ? a : b; };
+
+}  // namespace
+
 const OpDef minimum_op{.name = "minimum",
                        .doc = "the smaller of a and b, shapes broadcast",
                        .min_inputs = 2,
@@ -14,7 +20,8 @@ const OpDef minimum_op{.name = "minimum",
                        .infer = infer_binary,
                        .grad = extreme_grad<[](Tensor x, Tensor y) { return greater(y, x); }>,
                        .reference = binary_reference<[](double a, double b) { return b < a || b != b ? b : a; }>,
-                       .cpu = binary_cpu<[](float a, float b) { return a < b || a != a ? a : b; }>,
+                       .cpu = binary_cpu<formula>,
+                       .tile = binary_tile<formula>,
                        .samples = extreme_samples,
                        .traits = {.elementwise = true, .in_place = true}};
 

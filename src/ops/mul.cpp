@@ -9,6 +9,8 @@
 namespace ringmaster::ops {
 namespace {
 
+constexpr auto formula = [](float a, float b) { return a * b; };
+
 std::vector<Tensor> grad(const ir::GradView& v) {
   const Tensor dy = v.d_out[0], a = v.in[0], b = v.in[1];
   return {v.needed[0] ? sum_to(mul(dy, b), a.shape()) : Tensor(),
@@ -24,7 +26,8 @@ const OpDef mul_op{.name = "mul",
                    .infer = infer_binary,
                    .grad = grad,
                    .reference = binary_reference<[](double a, double b) { return a * b; }>,
-                   .cpu = binary_cpu<[](float a, float b) { return a * b; }>,
+                   .cpu = binary_cpu<formula>,
+                   .tile = binary_tile<formula>,
                    .samples = [] { return binary_samples(); },
                    .traits = {.elementwise = true, .in_place = true}};
 

@@ -9,6 +9,8 @@
 namespace ringmaster::ops {
 namespace {
 
+constexpr auto formula = [](float x) { return x <= 0.0F ? 0.0F : x; };
+
 // y > 0 where x > 0, so x need not live on
 std::vector<Tensor> grad(const ir::GradView& v) {
   const Tensor dy = v.d_out[0];
@@ -24,7 +26,8 @@ const OpDef relu_op{.name = "relu",
                     .infer = infer_unary,
                     .grad = grad,
                     .reference = unary_reference<[](double x) { return x <= 0.0 ? 0.0 : x; }>,
-                    .cpu = unary_cpu<[](float x) { return x <= 0.0F ? 0.0F : x; }>,
+                    .cpu = unary_cpu<formula>,
+                    .tile = unary_tile<formula>,
                     .samples = [] { return unary_samples(); },
                     .traits = {.elementwise = true, .in_place = true}};
 

@@ -19,9 +19,8 @@ void reference(const ir::OpView& v, std::span<const ir::RefTensor> in, std::span
   for (size_t i = 0; i < out[0].data.size(); ++i) out[0].data[i] = factor * in[0].data[i];
 }
 
-std::unique_ptr<ir::Kernel> cpu(const ir::OpView& v, int threads) {
-  return unary_kernel(v, threads,
-                      [factor = static_cast<float>(v.attrs.number("factor"))](float x) { return x * factor; });
+auto formula(const ir::OpView& v) {
+  return [factor = static_cast<float>(v.attrs.number("factor"))](float x) { return x * factor; };
 }
 
 }  // namespace
@@ -35,7 +34,8 @@ const OpDef scale_op{
     .infer = infer_unary,
     .grad = grad,
     .reference = reference,
-    .cpu = cpu,
+    .cpu = [](const ir::OpView& v, int threads) { return unary_kernel(v, threads, formula(v)); },
+    .tile = [](const ir::OpView& v) { return unary_tile_of(formula(v)); },
     .identity =
         [](const ir::OpView& v) { return v.attrs.number("factor") == 1.0 ? std::optional<int>(0) : std::nullopt; },
     .samples =

@@ -19,9 +19,8 @@ void reference(const ir::OpView& v, std::span<const ir::RefTensor> in, std::span
   for (size_t i = 0; i < out[0].data.size(); ++i) out[0].data[i] = in[0].data[i] + offset;
 }
 
-std::unique_ptr<ir::Kernel> cpu(const ir::OpView& v, int threads) {
-  return unary_kernel(v, threads,
-                      [offset = static_cast<float>(v.attrs.number("offset"))](float x) { return x + offset; });
+auto formula(const ir::OpView& v) {
+  return [offset = static_cast<float>(v.attrs.number("offset"))](float x) { return x + offset; };
 }
 
 }  // namespace
@@ -34,7 +33,8 @@ const OpDef shift_op{.name = "shift",
                      .infer = infer_unary,
                      .grad = grad,
                      .reference = reference,
-                     .cpu = cpu,
+                     .cpu = [](const ir::OpView& v, int threads) { return unary_kernel(v, threads, formula(v)); },
+                     .tile = [](const ir::OpView& v) { return unary_tile_of(formula(v)); },
                      .samples =
                          [] {
                            return unary_samples({{"offset", -1.5}});

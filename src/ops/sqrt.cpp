@@ -11,6 +11,8 @@
 namespace ringmaster::ops {
 namespace {
 
+constexpr auto formula = [](float x) { return std::sqrt(x); };
+
 std::vector<Tensor> grad(const ir::GradView& v) { return {scale(div(v.d_out[0], v.out[0]), 0.5)}; }
 
 }  // namespace
@@ -22,7 +24,8 @@ const OpDef sqrt_op{.name = "sqrt",
                     .infer = infer_unary,
                     .grad = grad,
                     .reference = unary_reference<[](double x) { return std::sqrt(x); }>,
-                    .cpu = unary_cpu<[](float x) { return std::sqrt(x); }>,
+                    .cpu = unary_cpu<formula>,
+                    .tile = unary_tile<formula>,
                     .samples = [] { return unary_samples({}, {.kind = ir::Fill::uniform, .low = 0.5, .high = 2.0}); },
                     .traits = {.elementwise = true, .in_place = true}};
 

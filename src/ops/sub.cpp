@@ -9,6 +9,8 @@
 namespace ringmaster::ops {
 namespace {
 
+constexpr auto formula = [](float a, float b) { return a - b; };
+
 std::vector<Tensor> grad(const ir::GradView& v) {
   const Tensor dy = v.d_out[0];
   // summed first: the sign then changes in the smaller tensor
@@ -25,7 +27,8 @@ const OpDef sub_op{.name = "sub",
                    .infer = infer_binary,
                    .grad = grad,
                    .reference = binary_reference<[](double a, double b) { return a - b; }>,
-                   .cpu = binary_cpu<[](float a, float b) { return a - b; }>,
+                   .cpu = binary_cpu<formula>,
+                   .tile = binary_tile<formula>,
                    .samples = [] { return binary_samples(); },
                    .traits = {.elementwise = true, .in_place = true}};
 

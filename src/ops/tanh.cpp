@@ -11,6 +11,8 @@
 namespace ringmaster::ops {
 namespace {
 
+constexpr auto formula = [](float x) { return std::tanh(x); };
+
 std::vector<Tensor> grad(const ir::GradView& v) { return {mul(v.d_out[0], shift(scale(square(v.out[0]), -1.0), 1.0))}; }
 
 }  // namespace
@@ -22,7 +24,8 @@ const OpDef tanh_op{.name = "tanh",
                     .infer = infer_unary,
                     .grad = grad,
                     .reference = unary_reference<[](double x) { return std::tanh(x); }>,
-                    .cpu = unary_cpu<[](float x) { return std::tanh(x); }>,
+                    .cpu = unary_cpu<formula>,
+                    .tile = unary_tile<formula>,
                     .samples = [] { return unary_samples(); },
                     .traits = {.elementwise = true, .in_place = true}};
 

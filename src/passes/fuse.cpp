@@ -6,11 +6,15 @@
 //   after    %d = matmul(%x, %dy) into_sum="first" ; %g = grain_sum(%d)
 // A new weight and its shadow are written together.
 //   before   %w, %m, %v = adam(...) ; %s bf16 = cast(%w)        after   %w, %m, %v, %s = adam(...) narrow="bf16"
-// The bits stay: the panel of a product is finished before it is added, and all is added in the order of the exit's inputs. Needs: the
-// gradient has no other reader.
+// Elementwise nodes of one shape that read each other become one node, which passes over memory once.
+//   before   %c = mul(%a, %b) ; %d bf16 = cast(%c)
+//   after    %d bf16 = chain(%a, %b) program="2 = mul 0 1; 3 = cast 2 dtype=bf16" results=[3]
+// The bits stay: the panel of a product is finished before it is added, all is added in the order of the exit's inputs, and every
+// value of a chain is rounded to its dtype. Needs: the gradient has no other reader.
 #include <algorithm>
 
 #include "core/error.h"
+#include "passes/chains.h"
 #include "passes/passes.h"
 
 namespace ringmaster::passes {
@@ -98,8 +102,12 @@ int64_t narrow_copies(ir::Graph& graph) {
 
 std::string fuse(ir::Graph& graph, const Settings& settings) {
   const Folded folded = fold_gradients(graph, settings);
-  return fmt::format("{} gradients of {} bytes added where they are made, {} casts joined to their maker",
-                     folded.gradients, folded.bytes, narrow_copies(graph));
+  const int64_t copies = narrow_copies(graph);
+  const Chained chained = join_chains(graph);
+  return fmt::format(
+      "{} gradients of {} bytes added where they are made, {} casts joined to their maker, {} elementwise nodes in {} "
+      "chains",
+      folded.gradients, folded.bytes, copies, chained.nodes, chained.chains);
 }
 
 }  // namespace ringmaster::passes

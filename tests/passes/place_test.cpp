@@ -282,7 +282,7 @@ TEST(Place, AChainOfAHundredThousandNodesPassesThePipeline) {
   ops::grain_gather(ops::loss_term(ops::sum(y), "n", 1.0), 1);
   b.enter_region(graph.add_region(ir::RegionKind::step));
   ops::output(ops::gradient_of(ops::state_read(b, "w")), "g");
-  run(graph, {});
+  run(graph, {}, {.disabled = {"fuse"}});  // which would make thousands of it
   EXPECT_GT(graph.live_nodes(), 300'000);
   const ir::StateLayout states = ir::lay_out(graph.states());
   const ir::Placement placement = place(graph, {.local_grains = 1, .states = &states});
