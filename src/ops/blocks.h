@@ -12,8 +12,9 @@ inline constexpr int64_t block_elements = 16384;
 
 // block(begin, count) for pieces of 0..n-1, in any order, on the threads.
 template <typename Block> void for_blocks(int64_t n, int threads, const Block& block) {
-#pragma omp parallel for num_threads(threads_for(n, threads)) schedule(static)
-  for (int64_t begin = 0; begin < n; begin += block_elements) block(begin, std::min(block_elements, n - begin));
+  backend::parallel_for(threads_for(n, threads), (n + block_elements - 1) / block_elements, [&](int64_t i) {
+    block(i * block_elements, std::min(block_elements, n - i * block_elements));
+  });
 }
 
 }  // namespace ringmaster::ops

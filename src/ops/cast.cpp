@@ -80,8 +80,7 @@ std::unique_ptr<ir::Kernel> cpu(const ir::OpView& v, int threads) {
       return ir::make_kernel([threads, n = v.in[0].shape.elements()](const ir::KernelArgs& args) {
         const From* x = args.input<From>(0);
         To* y = args.output<To>(0);
-#pragma omp parallel for simd num_threads(threads_for(n, threads)) schedule(static)
-        for (int64_t i = 0; i < n; ++i) y[i] = convert<To>(x[i]);
+        backend::parallel_simd(threads_for(n, threads), n, [&](int64_t i) { y[i] = convert<To>(x[i]); });
       });
     });
   });

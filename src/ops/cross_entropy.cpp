@@ -134,9 +134,9 @@ std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
   threads = threads_for(rows * classes, threads);
   return with_float(v.in[0].dtype, [&]<typename T>(T) {
     return ir::make_kernel([=](const ir::KernelArgs& a) {
-#pragma omp parallel for num_threads(threads) schedule(static)
-      for (int64_t n = 0; n < rows; ++n)
+      backend::parallel_for(threads, rows, [&](int64_t n) {
         a.output<float>(0)[n] = loss_of_row(a.input<T>(0) + n * classes, classes, a.input<int32_t>(1)[n]);
+      });
     });
   });
 }
@@ -146,10 +146,10 @@ std::unique_ptr<ir::Kernel> cpu_grad(const OpView& v, int threads) {
   threads = threads_for(rows * classes, threads);
   return with_float(v.in[0].dtype, [&]<typename T>(T) {
     return ir::make_kernel([=](const ir::KernelArgs& a) {
-#pragma omp parallel for num_threads(threads) schedule(static)
-      for (int64_t n = 0; n < rows; ++n)
+      backend::parallel_for(threads, rows, [&](int64_t n) {
         grad_of_row(a.input<T>(0) + n * classes, classes, a.input<int32_t>(1)[n], a.input<float>(2)[n],
                     a.input<float>(3)[n], a.output<T>(0) + n * classes);
+      });
     });
   });
 }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string>
 
+#include "backend/cpu/parallel.h"
 #include "core/dtype.h"
 #include "core/error.h"
 #include "ir/op.h"

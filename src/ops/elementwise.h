@@ -25,8 +25,7 @@ template <typename F> std::unique_ptr<ir::Kernel> unary_kernel(const ir::OpView&
     return ir::make_kernel([=, n = v.in[0].shape.elements()](const ir::KernelArgs& args) {
       const T* x = args.input<T>(0);
       T* y = args.output<T>(0);
-#pragma omp parallel for simd num_threads(threads_for(n, threads)) schedule(static)
-      for (int64_t i = 0; i < n; ++i) y[i] = store<T>(f(load(x[i])));
+      backend::parallel_simd(threads_for(n, threads), n, [&](int64_t i) { y[i] = store<T>(f(load(x[i]))); });
     });
   });
 }

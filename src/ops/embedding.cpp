@@ -90,9 +90,9 @@ std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
   threads = threads_for(v.out[0].shape.elements(), threads);
   return ir::make_kernel([=](const ir::KernelArgs& a) {
     const auto* ids = a.input<int32_t>(1);
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (int64_t n = 0; n < rows; ++n)
+    backend::parallel_for(threads, rows, [&](int64_t n) {
       std::memcpy(a.output<char>(0) + n * bytes, a.input<char>(0) + ids[n] * bytes, static_cast<size_t>(bytes));
+    });
   });
 }
 
@@ -109,14 +109,10 @@ std::unique_ptr<ir::Kernel> cpu_grad(const OpView& v, int threads) {
           const std::span tokens(static_cast<uint64_t*>(a.scratch), static_cast<size_t>(rows));
           for (size_t n = 0; n < tokens.size(); ++n) tokens[n] = (static_cast<uint64_t>(ids[n]) << 32) | n;
           std::ranges::sort(tokens);
-#pragma omp parallel num_threads(threads)
-          {
-            if (!add) {
-#pragma omp for schedule(static)
-              for (int64_t row = 0; row < vocab; ++row) std::fill_n(table + row * c, c, 0.0F);
-            }
-#pragma omp for schedule(dynamic, 8)
-            for (size_t first = 0; first < tokens.size(); ++first) {
+          if (!add) backend::parallel_for(threads, vocab, [&](int64_t row) { std::fill_n(table + row * c, c, 0.0F); });
+          backend::parallel_tasks(threads, (rows + 7) / 8, [&](int64_t task, int) {
+            const auto begin = static_cast<size_t>(task * 8);
+            for (size_t first = begin; first < std::min(begin + 8, tokens.size()); ++first) {
               const uint64_t id = tokens[first] >> 32;
               if (first > 0 && tokens[first - 1] >> 32 == id) continue;
               size_t end = first + 1;
@@ -130,7 +126,7 @@ std::unique_ptr<ir::Kernel> cpu_grad(const OpView& v, int threads) {
                 backend::store(row + j, add ? backend::load(row + j, count) + sum : sum, count);
               });
             }
-          }
+          });
         },
         rows * static_cast<int64_t>(sizeof(uint64_t)));
   });

@@ -37,8 +37,7 @@ void reference(const ir::OpView& v, std::span<const ir::RefTensor>, std::span<ir
 template <typename T> std::unique_ptr<ir::Kernel> fill(T value, int64_t n, int threads) {
   return ir::make_kernel([=](const ir::KernelArgs& args) {
     T* y = args.output<T>(0);
-#pragma omp parallel for simd num_threads(threads_for(n, threads)) schedule(static)
-    for (int64_t i = 0; i < n; ++i) y[i] = value;
+    backend::parallel_simd(threads_for(n, threads), n, [&](int64_t i) { y[i] = value; });
   });
 }
 

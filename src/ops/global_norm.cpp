@@ -67,11 +67,10 @@ std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
   return ir::make_kernel(
       [blocks = std::move(blocks), count, threads](const ir::KernelArgs& a) {
         auto* sums = static_cast<double*>(a.scratch);
-#pragma omp parallel for num_threads(threads) schedule(static)
-        for (int64_t i = 0; i < count; ++i) {
+        backend::parallel_for(threads, count, [&](int64_t i) {
           const Block& block = blocks[static_cast<size_t>(i)];
           sums[i] = sum_of_squares(static_cast<const float*>(a.in[block.input]) + block.begin, block.length);
-        }
+        });
         double all = 0.0;
         for (int64_t i = 0; i < count; ++i) all += sums[i];
         *a.output<float>(0) = static_cast<float>(std::sqrt(all));

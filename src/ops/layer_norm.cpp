@@ -202,9 +202,9 @@ std::unique_ptr<ir::Kernel> cpu_grad(const OpView& v, int threads) {
   return with_float(v.in[1].dtype, [&]<typename T>(T) {
     return ir::make_kernel([=](const ir::KernelArgs& a) {
       const float *mean = a.input<float>(2), *rstd = a.input<float>(3), *gain = a.input<float>(4);
-#pragma omp parallel for num_threads(threads) schedule(static)
-      for (int64_t n = 0; n < rows; ++n)
+      backend::parallel_for(threads, rows, [&](int64_t n) {
         grad_row(a.input<T>(0) + n * c, a.input<T>(1) + n * c, gain, mean[n], rstd[n], a.output<T>(0) + n * c, c);
+      });
     });
   });
 }
@@ -229,13 +229,12 @@ std::unique_ptr<ir::Kernel> cpu_grad_params(const OpView& v, int threads) {
         [=](const ir::KernelArgs& a) {
           const float *mean = a.input<float>(2), *rstd = a.input<float>(3);
           auto* partial = static_cast<float*>(a.scratch);  // [blocks][dgain, dbias][c]
-#pragma omp parallel for num_threads(threads) schedule(static)
-          for (int64_t block = 0; block < blocks; ++block) {
+          backend::parallel_for(threads, blocks, [&](int64_t block) {
             float *dgain = partial + 2 * block * c, *dbias = dgain + c;
             std::fill(dgain, dgain + 2 * c, 0.0F);
             for (int64_t n = block * block_rows; n < std::min(rows, (block + 1) * block_rows); ++n)
               add_row(a.input<T>(0) + n * c, a.input<T>(1) + n * c, mean[n], rstd[n], dgain, dbias, c);
-          }
+          });
           for (int which = 0; which < 2; ++which) {
             auto* total = a.output<float>(which);
             std::fill(total, total + c, 0.0F);

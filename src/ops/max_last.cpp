@@ -48,8 +48,8 @@ std::unique_ptr<ir::Kernel> cpu(const ir::OpView& v, int threads) {
     return ir::make_kernel([=](const ir::KernelArgs& args) {
       const T* x = args.input<T>(0);
       T* y = args.output<T>(0);
-#pragma omp parallel for num_threads(threads_for(rows* columns, threads)) schedule(static)
-      for (int64_t r = 0; r < rows; ++r) y[r] = store<T>(max_of(x + r * columns, columns));
+      backend::parallel_for(threads_for(rows * columns, threads), rows,
+                            [&](int64_t r) { y[r] = store<T>(max_of(x + r * columns, columns)); });
     });
   });
 }

@@ -15,17 +15,18 @@ inline std::unique_ptr<ir::Kernel> copy_cpu(const ir::OpView& v, int threads) {
     const char* x = args.input<char>(0);
     char* y = args.output<char>(0);
     if (x == y) return;
-#pragma omp parallel for num_threads(threads) if (pieces > 1) schedule(static)
-    for (int64_t p = 0; p < pieces; ++p)
+    backend::parallel_for(pieces > 1 ? threads : 1, pieces, [&](int64_t p) {
       std::memcpy(y + p * piece, x + p * piece, static_cast<size_t>(std::min(piece, bytes - p * piece)));
+    });
   });
 }
 
 // Copies `rows` rows of `bytes` bytes; the pitches are the distances between row starts.
 inline void copy_rows(char* to, int64_t pitch_to, const char* from, int64_t pitch_from, int64_t rows, int64_t bytes,
                       int threads) {
-#pragma omp parallel for num_threads(threads) if (rows * bytes >= 65536) schedule(static)
-  for (int64_t r = 0; r < rows; ++r) std::memcpy(to + r * pitch_to, from + r * pitch_from, static_cast<size_t>(bytes));
+  backend::parallel_for(rows * bytes >= 65536 ? threads : 1, rows, [&](int64_t r) {
+    std::memcpy(to + r * pitch_to, from + r * pitch_from, static_cast<size_t>(bytes));
+  });
 }
 
 }  // namespace ringmaster::ops

@@ -44,11 +44,10 @@ std::unique_ptr<ir::Kernel> cpu(const ir::OpView& v, int threads) {
     return ir::make_kernel([=](const ir::KernelArgs& args) {
       const int32_t* ids = args.input<int32_t>(0);
       T* y = args.output<T>(0);
-#pragma omp parallel for num_threads(threads_for(rows* classes, threads)) schedule(static)
-      for (int64_t r = 0; r < rows; ++r) {
+      backend::parallel_for(threads_for(rows * classes, threads), rows, [&](int64_t r) {
         std::fill_n(y + r * classes, classes, store<T>(0.0F));
         if (ids[r] >= 0 && ids[r] < classes) y[r * classes + ids[r]] = store<T>(1.0F);
-      }
+      });
     });
   });
 }

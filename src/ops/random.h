@@ -48,12 +48,11 @@ std::unique_ptr<ir::Kernel> draw_kernel(const ir::OpView& v, int threads, Fill f
     const RandomStream stream = stream_of(args.context, id);
     const auto first = static_cast<uint64_t>(args.context.first_sample);
     auto* y = args.output<float>(0);
-#pragma omp parallel for num_threads(threads_for(n.samples* n.size, threads)) schedule(static)
-    for (int64_t task = 0; task < n.samples * blocks; ++task) {
+    backend::parallel_for(threads_for(n.samples * n.size, threads), n.samples * blocks, [&](int64_t task) {
       const int64_t sample = task / blocks, block = task % blocks;
       fill(stream.words(first + static_cast<uint64_t>(sample), static_cast<uint64_t>(block)),
            y + sample * n.size + block * width, std::min<int64_t>(width, n.size - block * width));
-    }
+    });
   });
 }
 

@@ -161,14 +161,13 @@ template <typename Seen> std::unique_ptr<ir::Kernel> rows_kernel(const OpView& v
     constexpr bool wide = std::is_same_v<T, float>;
     return ir::make_kernel(
         [=](const ir::KernelArgs& a) {
-#pragma omp parallel for num_threads(threads) schedule(static)
-          for (int64_t row = 0; row < rows; ++row) {
+          backend::parallel_for(threads, rows, [&](int64_t row) {
             const int64_t n = seen(a, row);
             T* y = a.output<T>(0) + row * c;
             float* e = wide ? reinterpret_cast<float*>(y) : static_cast<float*>(a.scratch) + omp_get_thread_num() * c;
             softmax_row(a.input<T>(0) + row * c, y, e, n);
             std::fill(y + n, y + c, T{});
-          }
+          });
         },
         wide ? 0 : threads * c * 4);
   });
@@ -197,13 +196,12 @@ std::unique_ptr<ir::Kernel> cpu_grad(const OpView& v, int threads) {
   threads = threads_for(v.in[0].shape.elements(), threads);
   return with_float(v.in[0].dtype, [&]<typename T>(T) {
     return ir::make_kernel([=](const ir::KernelArgs& a) {
-#pragma omp parallel for num_threads(threads) schedule(static)
-      for (int64_t row = 0; row < visible.rows; ++row) {
+      backend::parallel_for(threads, visible.rows, [&](int64_t row) {
         const int64_t n = visible.in_row(row), begin = row * visible.columns;
         T* dx = a.output<T>(0) + begin;
         softmax_grad_row(a.input<T>(0) + begin, a.input<T>(1) + begin, dx, n);
         std::fill(dx + n, dx + visible.columns, T{});
-      }
+      });
     });
   });
 }

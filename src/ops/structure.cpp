@@ -66,11 +66,9 @@ std::unique_ptr<ir::Kernel> grain_sum_cpu(const OpView& v, int threads) {
       const float* x = a.input<float>(k);
       if (x == sum) continue;
       if (add) {
-#pragma omp parallel for simd num_threads(threads) schedule(static)
-        for (int64_t i = 0; i < n; ++i) sum[i] += x[i];
+        backend::parallel_simd(threads, n, [&](int64_t i) { sum[i] += x[i]; });
       } else {
-#pragma omp parallel for simd num_threads(threads) schedule(static)
-        for (int64_t i = 0; i < n; ++i) sum[i] = x[i];
+        backend::parallel_simd(threads, n, [&](int64_t i) { sum[i] = x[i]; });
       }
       add = true;
     }

@@ -76,8 +76,7 @@ Plan plan_of(const ir::OpView& v) {
 
 // J = 1: rows that lie together
 template <typename T, typename Y> void sum_rows(const Plan& p, const T* x, Y* y, float* partials, int threads) {
-#pragma omp parallel for num_threads(threads_for(p.elements(), threads)) schedule(static)
-  for (int64_t task = 0; task < p.outer * p.blocks; ++task) {
+  backend::parallel_for(threads_for(p.elements(), threads), p.outer * p.blocks, [&](int64_t task) {
     const int64_t k = task / p.blocks, begin = task % p.blocks * p.block;
     const T* from = x + k * p.reduced + begin;
     const float sum = sum_lanes(std::min(p.block, p.reduced - begin), [&](int64_t i) { return load(from[i]); });
@@ -86,7 +85,7 @@ template <typename T, typename Y> void sum_rows(const Plan& p, const T* x, Y* y,
     } else {
       partials[task] = sum;
     }
-  }
+  });
   if (p.blocks == 1) return;
   for (int64_t k = 0; k < p.outer; ++k)
     y[k] = store<Y>(sum_lanes(p.blocks, [&](int64_t i) { return partials[k * p.blocks + i]; }));
@@ -103,8 +102,7 @@ template <typename T> void add_row(float* acc, const T* row, int64_t width) {
 template <typename T, typename Y> void sum_columns(const Plan& p, const T* x, Y* y, float* partials, int threads) {
   constexpr int64_t tile = 512;
   const int64_t tiles = (p.inner + tile - 1) / tile, active = threads_for(p.elements(), threads);
-#pragma omp parallel for num_threads(static_cast <int>(active)) schedule(static)
-  for (int64_t task = 0; task < p.outer * p.blocks * tiles; ++task) {
+  backend::parallel_for(static_cast<int>(active), p.outer * p.blocks * tiles, [&](int64_t task) {
     const int64_t column = task % tiles * tile, width = std::min(tile, p.inner - column);
     const int64_t kb = task / tiles, begin = kb % p.blocks * p.block, end = std::min(p.reduced, begin + p.block);
     float acc[tile] = {};
@@ -116,15 +114,14 @@ template <typename T, typename Y> void sum_columns(const Plan& p, const T* x, Y*
         partials[kb * p.inner + column + j] = acc[j];
       }
     }
-  }
+  });
   if (p.blocks == 1) return;
-#pragma omp parallel for num_threads(threads_for(p.outer* p.blocks* p.inner, threads)) schedule(static)
-  for (int64_t task = 0; task < p.outer * tiles; ++task) {
+  backend::parallel_for(threads_for(p.outer * p.blocks * p.inner, threads), p.outer * tiles, [&](int64_t task) {
     const int64_t k = task / tiles, column = task % tiles * tile, width = std::min(tile, p.inner - column);
     float acc[tile] = {};
     for (int64_t b = 0; b < p.blocks; ++b) add_row(acc, partials + (k * p.blocks + b) * p.inner + column, width);
     for (int64_t j = 0; j < width; ++j) y[k * p.inner + column + j] = store<Y>(acc[j]);
-  }
+  });
 }
 
 std::unique_ptr<ir::Kernel> cpu(const ir::OpView& v, int threads) {

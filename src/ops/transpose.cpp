@@ -98,8 +98,7 @@ template <typename T> void move_tiles(const Tiles& t, const T* x, T* y, int thre
   constexpr int64_t side = 64 / static_cast<int64_t>(sizeof(T));
   const int64_t across = (t.columns + side - 1) / side, down = (t.rows + side - 1) / side;
   const int64_t tasks = t.outer.elements * down * across;
-#pragma omp parallel for num_threads(threads_for(t.outer.elements* t.rows* t.columns, threads)) schedule(static)
-  for (int64_t task = 0; task < tasks; ++task) {
+  backend::parallel_for(threads_for(t.outer.elements * t.rows * t.columns, threads), tasks, [&](int64_t task) {
     const int64_t c = task % across * side, r = task / across % down * side;
     int64_t index = task / (across * down), from = c * t.column + r, to = r * t.row_to + c;
     for (int d = t.outer.rank - 1; d >= 0; --d) {
@@ -109,7 +108,7 @@ template <typename T> void move_tiles(const Tiles& t, const T* x, T* y, int thre
       index /= t.outer.dims[dim];
     }
     move_tile(x + from, t.column, y + to, t.row_to, std::min(side, t.rows - r), std::min(side, t.columns - c));
-  }
+  });
 }
 
 std::unique_ptr<ir::Kernel> cpu(const ir::OpView& v, int threads) {

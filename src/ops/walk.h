@@ -59,8 +59,7 @@ template <int K, typename Row> void for_rows(const Walk<K>& walk, int threads, c
   constexpr int64_t piece = 8192;  // 32 KiB of f32
   if (walk.elements == 0) return;
   const int64_t inner = walk.inner(), pieces = (inner + piece - 1) / piece, tasks = walk.elements / inner * pieces;
-#pragma omp parallel for num_threads(threads_for(walk.elements, threads)) schedule(static)
-  for (int64_t task = 0; task < tasks; ++task) {
+  backend::parallel_for(threads_for(walk.elements, threads), tasks, [&](int64_t task) {
     const int64_t begin = task % pieces * piece;
     std::array<int64_t, K> at{};
     for (size_t k = 0; k < K; ++k) at[k] = begin * walk.inner_stride(k);
@@ -71,7 +70,7 @@ template <int K, typename Row> void for_rows(const Walk<K>& walk, int threads, c
       index /= walk.dims[dim];
     }
     row(at, task / pieces * inner + begin, std::min(piece, inner - begin));
-  }
+  });
 }
 
 }  // namespace ringmaster::ops

@@ -87,8 +87,8 @@ class Matmul::Impl {
 
   template <typename Body> void for_pieces(int64_t n, const Body& body) const {
     constexpr int64_t piece = 16384;
-#pragma omp parallel for num_threads(n < piece ? 1 : threads_) schedule(static)
-    for (int64_t begin = 0; begin < n; begin += piece) body(begin, std::min(piece, n - begin));
+    parallel_for(n < piece ? 1 : threads_, ceil_div(n, piece),
+                 [&](int64_t i) { body(i * piece, std::min(piece, n - i * piece)); });
   }
   void widen_all(const void* from, char* to, int64_t n) const {
     for_pieces(n, [&](int64_t begin, int64_t count) {

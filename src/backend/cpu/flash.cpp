@@ -2,11 +2,10 @@
 // flash: which loops a CPU gets, and how heads and tiles are dealt to threads.
 #include "backend/cpu/flash.h"
 
-#include <omp.h>
-
 #include <algorithm>
 
 #include "backend/cpu/flash_kernel.h"
+#include "backend/cpu/parallel.h"
 #include "core/error.h"
 #include "core/isa.h"
 
@@ -118,10 +117,7 @@ class Flash::Impl {
   }
 
  private:
-  template <typename Body> void for_each_task(const Body& body) const {
-#pragma omp parallel for num_threads(threads_) schedule(dynamic)
-    for (int64_t task = 0; task < tasks_; ++task) body(task, omp_get_thread_num());
-  }
+  template <typename Body> void for_each_task(const Body& body) const { parallel_tasks(threads_, tasks_, body); }
   char* slice(void* scratch, int slot) const { return static_cast<char*>(scratch) + slot * slice_; }
   char* at(const void* p, int64_t task, const HeadStrides& s) const {
     const int64_t b = task / spec_.heads, h = task % spec_.heads;

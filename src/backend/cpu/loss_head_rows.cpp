@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backend/cpu/loss_head_rows.h"
 
+#include "backend/cpu/parallel.h"
 #include "backend/cpu/vector_math.h"
 #include "core/error.h"
 
@@ -30,11 +31,10 @@ template <typename T> void store_target(T* dx, float loss, float d_loss) {
 bool holds(int64_t first, int64_t columns, int32_t target) { return target >= first && target < first + columns; }
 
 template <typename Body> void for_pieces(int64_t n, int threads, const Body& body) {
-#pragma omp parallel for num_threads(n < 4 * piece ? 1 : threads) schedule(static)
-  for (int64_t begin = 0; begin < n; begin += piece) {
-    const int64_t end = std::min(n, begin + piece);
-    for_lanes(end - begin, [&](int64_t i, int64_t count) { body(begin + i, count); });
-  }
+  parallel_for(n < 4 * piece ? 1 : threads, (n + piece - 1) / piece, [&](int64_t task) {
+    const int64_t begin = task * piece;
+    for_lanes(std::min(piece, n - begin), [&](int64_t i, int64_t count) { body(begin + i, count); });
+  });
 }
 
 }  // namespace
@@ -112,13 +112,12 @@ void SliceOfRows::gradients(const float* x, const int32_t* targets, const float*
 void target_logits(const void* x, const void* weight, const int32_t* targets, DType dtype, int64_t rows, int64_t width,
                    float* at, int threads) {
   with_storage(dtype, [&]<typename T>(T) {
-#pragma omp parallel for num_threads(rows* width < 4 * piece ? 1 : threads) schedule(static)
-    for (int64_t r = 0; r < rows; ++r) {
+    parallel_for(rows * width < 4 * piece ? 1 : threads, rows, [&](int64_t r) {
       const T *a = static_cast<const T*>(x) + r * width, *b = static_cast<const T*>(weight) + targets[r] * width;
       Lanes sums(0.0F);
       for_lanes(width, [&](int64_t i, int64_t count) { sums = fma(load(a + i, count), load(b + i, count), sums); });
       at[r] = sum(sums);
-    }
+    });
   });
 }
 

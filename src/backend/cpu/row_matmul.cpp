@@ -2,6 +2,7 @@
 #include "backend/cpu/row_matmul.h"
 
 #include "backend/cpu/lanes.h"
+#include "backend/cpu/parallel.h"
 #include "core/error.h"
 
 #include <algorithm>
@@ -73,8 +74,7 @@ void multiply(const MatmulSpec& s, int threads, const void* a, const void* b, co
   const int64_t blocks = (s.m + rows_at_once - 1) / rows_at_once, panels = (s.n + panel - 1) / panel;
   const int64_t tasks = s.batch * blocks * panels;
   if (s.batch * s.m * s.n * s.k < 200'000) threads = 1;  // done sooner than threads wake
-#pragma omp parallel for num_threads(threads) schedule(static)
-  for (int64_t task = 0; task < tasks; ++task) {
+  parallel_for(threads, tasks, [&](int64_t task) {
     const int64_t batch = task / (blocks * panels), column = task / blocks % panels * panel;
     const Problem<T> problem{.a = static_cast<const T*>(a) + batch * s.m * s.k,
                              .b = static_cast<const T*>(b) + batch * s.k * s.n,
@@ -86,7 +86,7 @@ void multiply(const MatmulSpec& s, int threads, const void* a, const void* b, co
     const int64_t last = std::min(s.n, column + panel);
     if (!s.transpose_b && end - begin == rows_at_once) {
       problem.template plain_panel<rows_at_once>(begin, column, last);
-      continue;
+      return;
     }
     for (int64_t row = begin; row < end; ++row) {
       if (s.transpose_b) {
@@ -95,7 +95,7 @@ void multiply(const MatmulSpec& s, int threads, const void* a, const void* b, co
         problem.template plain_panel<1>(row, column, last);
       }
     }
-  }
+  });
 }
 
 }  // namespace
