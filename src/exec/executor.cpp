@@ -5,6 +5,7 @@
 
 #include <cstring>
 
+#include "core/call_memory.h"
 #include "core/error.h"
 
 namespace ringmaster::exec {
@@ -38,6 +39,8 @@ Executor::Executor(ir::Graph graph, Prepared prepared, ir::Placement placement, 
     : graph_(std::move(graph)), placement_(std::move(placement)), arena_(arena), comm_(comm), options_(options) {
   CHECK(placement_.peak_bytes <= arena.bytes(), "the arena is smaller than the plan");
   bind(prepared, states);
+#pragma omp parallel num_threads(options_.threads)
+  CallMemory::prepare();  // a thread may get its first task of a kind many steps from now
 }
 
 Executor::~Executor() = default;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/loop.h"
 
+#include "core/call_memory.h"
 #include "data/ngram.h"
 #include "nn/schedule.h"
 #include "train/feed.h"
@@ -12,6 +13,7 @@
 #include <chrono>
 #include <cmath>
 #include <ctime>
+#include <iterator>
 
 namespace ringmaster::train {
 namespace {
@@ -23,12 +25,13 @@ double unix_time() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-std::string losses_text(const std::vector<PhaseRun>& phases) {
-  if (phases.size() == 1) return fmt::format("loss {:.3f}", phases.front().loss());
-  std::string text;
-  for (const PhaseRun& phase : phases)
-    text += fmt::format("{}{} {:.3f}", text.empty() ? "" : "  ", phase.name(), phase.loss());
-  return text;
+// Into a string that keeps its memory.
+void write_losses(const std::vector<PhaseRun>& phases, std::string& text) {
+  text.clear();
+  for (const PhaseRun& phase : phases) {
+    const std::string_view name = phases.size() == 1 ? std::string_view("loss") : phase.name();
+    fmt::format_to(std::back_inserter(text), "{}{} {:.3f}", text.empty() ? "" : "  ", name, phase.loss());
+  }
 }
 
 bool is_due(int64_t interval, int64_t step, int64_t last) {
@@ -56,6 +59,9 @@ Loop::Loop(const LoopParts& parts)
       evaluator_(parts.session.executor(parts.session.recipe().evaluators.front().name)),
       step_samples_(samples_per_step(phases_)) {
   p_.progress.tokens_per_step = step_samples_ * p_.data.training->tokens_per_sample();
+  const int64_t left = std::max<int64_t>(0, config_.training.steps - p_.progress.state.step);
+  reserve_touched(p_.progress.step_seconds, static_cast<size_t>(left));
+  if (p_.metrics != nullptr) p_.metrics->reserve(left);
   comm::RingShape who = ring_of(parts.wire.comm());
   for (who.rank = 0; who.rank < who.size; ++who.rank)
     for (const PhaseRun& phase : phases_) step_wire_bytes_ += phase.sent(who).bytes;
@@ -110,7 +116,7 @@ Loop::Outcome Loop::run_phase(PhaseRun& phase, int64_t repeat, Clock& clock) {
 
 Loop::Outcome Loop::step() {
   RunState& state = p_.progress.state;
-  const int64_t faults = page_faults();
+  const int64_t faults = page_faults(), calls = heap_calls;
   const Time start = now();
   Clock clock;
   for (PhaseRun& phase : phases_) {
@@ -129,6 +135,8 @@ Loop::Outcome Loop::step() {
   p_.progress.step_seconds.push_back(clock.total);
   if (p_.progress.step_seconds.size() > 2) faults_ += page_faults() - faults;
   record_step(clock);
+  if (p_.progress.step_seconds.size() > 2) allocations_ += heap_calls - calls;
+  show_step(clock);
   return Outcome::committed;
 }
 
@@ -136,34 +144,44 @@ void Loop::record_step(const Clock& clock) {
   if (p_.metrics == nullptr) return;
   const RunState& state = p_.progress.state;
   const auto samples = static_cast<double>(step_samples_);
-  Json line;
-  line["kind"] = "step";
-  line["step"] = state.step;
-  line["loss"] = phases_.front().loss();
-  if (phases_.size() > 1)
-    for (const PhaseRun& phase : phases_) line["losses"][phase.name()] = phase.loss();
-  line["lr"] = learning_rate(config_, state.step - 1);
-  line["grad_norm"] = phases_.front().grad_norm();
-  line["tokens"] = p_.progress.tokens_per_step;
-  line["sample_first"] = state.next_sample - step_samples_;
-  line["sample_end"] = state.next_sample;
-  line["epoch"] = state.epoch;
-  line["loss_scale"] = phases_.front().loss_scale();
-  line["redone"] = false;
-  line["wire_bytes_sent"] = step_wire_bytes_;
-  line["ranks"] = p_.wire.comm().size();
-  line["attempt"] = p_.attempt;
-  line["step_seconds"] = clock.total;
-  line["compute_seconds"] = clock.compute;
-  line["exposed_comm_seconds"] = clock.comm;
-  line["data_seconds"] = clock.data;
-  line["samples_per_second"] = samples / clock.total;
-  line["tokens_per_second"] = static_cast<double>(p_.progress.tokens_per_step) / clock.total;
-  line["time_unix"] = unix_time();
-  p_.metrics->append(line);
+  JsonLine& line = line_;
+  line.begin();
+  line.add_name("kind", "step");
+  line.add("step", state.step);
+  line.add("loss", phases_.front().loss());
+  if (phases_.size() > 1) {
+    line.begin_object("losses");
+    for (const PhaseRun& phase : phases_) line.add(phase.name(), phase.loss());
+    line.end_object();
+  }
+  line.add("lr", learning_rate(config_, state.step - 1));
+  line.add("grad_norm", phases_.front().grad_norm());
+  line.add("tokens", p_.progress.tokens_per_step);
+  line.add("sample_first", state.next_sample - step_samples_);
+  line.add("sample_end", state.next_sample);
+  line.add("epoch", state.epoch);
+  line.add("loss_scale", phases_.front().loss_scale());
+  line.add_bool("redone", false);
+  line.add("wire_bytes_sent", step_wire_bytes_);
+  line.add("ranks", int64_t{p_.wire.comm().size()});
+  line.add("attempt", int64_t{p_.attempt});
+  line.add("step_seconds", clock.total);
+  line.add("compute_seconds", clock.compute);
+  line.add("exposed_comm_seconds", clock.comm);
+  line.add("data_seconds", clock.data);
+  line.add("samples_per_second", samples / clock.total);
+  line.add("tokens_per_second", static_cast<double>(p_.progress.tokens_per_step) / clock.total);
+  line.add("time_unix", unix_time());
+  p_.metrics->append_step(line, {.step = state.step, .loss = phases_.front().loss()});
+}
+
+void Loop::show_step(const Clock& clock) {
+  if (p_.metrics == nullptr) return;
+  const RunState& state = p_.progress.state;
+  write_losses(phases_, losses_);
   p_.terminal.step({.step = state.step,
                     .steps = config_.training.steps,
-                    .loss = losses_text(phases_),
+                    .loss = losses_,
                     .lr = learning_rate(config_, state.step - 1),
                     .grad_norm = phases_.front().grad_norm(),
                     .tokens = p_.progress.tokens_per_step,
@@ -278,6 +296,7 @@ RankNumbers Loop::numbers() const {
           .wire_bytes_sent_measured = sent.bytes,
           .messages_sent = sent.messages,
           .gemm_flops = gemm_flops_,
+          .allocations_after_step_2 = heap_calls < 0 ? -1 : allocations_,
           .page_faults_after_step_2 = faults_};
 }
 

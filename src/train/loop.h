@@ -53,6 +53,7 @@ class Loop {
   Outcome step();
   Outcome run_phase(PhaseRun& phase, int64_t repeat, Clock& clock);
   void record_step(const Clock& clock);
+  void show_step(const Clock& clock);
   void record_skip(const PhaseRun& phase);
   void validate();
   bool is_best(int64_t step) const;
@@ -65,7 +66,9 @@ class Loop {
   exec::Executor& evaluator_;
   int64_t step_samples_ = 0;     // that a step reads
   int64_t step_wire_bytes_ = 0;  // of all ranks
-  int64_t gemm_flops_ = 0, faults_ = 0;
+  int64_t gemm_flops_ = 0, faults_ = 0, allocations_ = 0;
+  JsonLine line_;       // of the step
+  std::string losses_;  // as the terminal shows them
   int64_t saved_step_ = -1;
   bool half_done_ = false;
   std::string phase_ = "load", divergence_, checkpoint_path_, best_path_;

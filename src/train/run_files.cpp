@@ -34,12 +34,22 @@ MetricsFile::MetricsFile(Path path, int64_t restored_step) : path_(std::move(pat
 
 MetricsFile::~MetricsFile() { ::close(fd_); }
 
-void MetricsFile::append(const Json& line) {
-  const std::string text = dump(line);
+void MetricsFile::write(std::string_view text) {
   if (::write(fd_, text.data(), text.size()) != static_cast<ssize_t>(text.size()))
     throw errno_error("cannot write", path_);
+}
+
+void MetricsFile::append(const Json& line) {
+  write(dump(line));
   remember(line);
 }
+
+void MetricsFile::append_step(JsonLine& line, const CurvePoint& point) {
+  write(line.finish());
+  train_.push_back(point);
+}
+
+void MetricsFile::reserve(int64_t steps) { reserve_touched(train_, static_cast<size_t>(steps)); }
 
 void MetricsFile::remember(const Json& line) {
   const std::string kind = line.contains("kind") && line["kind"].is_string() ? line["kind"] : Json("");

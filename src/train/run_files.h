@@ -2,12 +2,15 @@
 // run_files: the files of a run folder besides its checkpoints (contract.md, RUN DIR). Fields stand in the contract's order.
 #pragma once
 #include "core/file.h"
+#include "train/json_line.h"
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace ringmaster::train {
@@ -23,6 +26,13 @@ struct CurvePoint {
   double loss = 0;
 };
 
+// Room for `more` elements whose pages are there already; past 65,536 a vector may grow as it goes.
+template <typename T> void reserve_touched(std::vector<T>& values, size_t more) {
+  const size_t size = values.size();
+  values.resize(size + std::min<size_t>(more, 65536));
+  values.resize(size);
+}
+
 // metrics.jsonl. Each line is one write to the file, so a reader sees whole lines.
 class MetricsFile {
  public:
@@ -33,11 +43,15 @@ class MetricsFile {
   MetricsFile& operator=(const MetricsFile&) = delete;
 
   void append(const Json& line);  // Error (io) if the disk refuses
+  // The line of a step that has begun; allocates nothing, but for the curve where more than reserve() said have come.
+  void append_step(JsonLine& line, const CurvePoint& point);
+  void reserve(int64_t steps);
   // The losses so far, restored ones included.
   const std::vector<CurvePoint>& train_curve() const { return train_; }
   const std::vector<CurvePoint>& validation_curve() const { return validation_; }
 
  private:
+  void write(std::string_view text);
   void remember(const Json& line);
   Path path_;
   int fd_ = -1;

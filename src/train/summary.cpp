@@ -17,6 +17,13 @@ Json column(const std::vector<std::optional<RankNumbers>>& ranks, int64_t RankNu
   return out;
 }
 
+// null where the program does not count: built with sanitizers, or with a main() of another project
+Json allocations(const std::vector<std::optional<RankNumbers>>& ranks) {
+  for (const auto& rank : ranks)
+    if (rank && rank->allocations_after_step_2 < 0) return nullptr;
+  return column(ranks, &RankNumbers::allocations_after_step_2);
+}
+
 }  // namespace
 
 std::string build_hash() {
@@ -67,7 +74,7 @@ Json summary_json(const End& end, const Facts& facts, const Progress& p,
   j["wire_bytes_sent_measured"] = column(ranks, &RankNumbers::wire_bytes_sent_measured);
   j["messages_sent"] = column(ranks, &RankNumbers::messages_sent);
   j["gemm_flops"] = column(ranks, &RankNumbers::gemm_flops);
-  j["allocations_after_step_2"] = nullptr;
+  j["allocations_after_step_2"] = allocations(ranks);
   j["page_faults_after_step_2"] = column(ranks, &RankNumbers::page_faults_after_step_2);
   j["restarts"] = 0;
   j["redone_steps"] = 0;

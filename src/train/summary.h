@@ -18,6 +18,7 @@ struct RankNumbers {
   int64_t process_peak_bytes = 0, process_pss_bytes = 0;
   int64_t wire_bytes_sent_planned = 0, wire_bytes_sent_measured = 0, messages_sent = 0;
   int64_t gemm_flops = 0;
+  int64_t allocations_after_step_2 = -1;  // calls of the heap by any thread; -1: not counted
   int64_t page_faults_after_step_2 = 0;
 };
 

@@ -22,7 +22,7 @@ struct Headline {
 
 struct StepView {
   int64_t step = 0, steps = 0;
-  std::string loss;  // "loss 2.113", or one for each phase: "critic -1.720  generator 0.301"
+  std::string_view loss;  // "loss 2.113", or one for each phase: "critic -1.720  generator 0.301"
   double lr = 0, grad_norm = 0;
   int64_t tokens = 0;
   double seconds = 0, comm_seconds = 0;

@@ -75,8 +75,10 @@ void Wire::add(const comm::Sent& sent) {
 void Wire::ran(const ir::Graph& graph) { add(program_sent(graph, ring_of(comm_))); }
 
 void Wire::sum(std::string_view name, std::span<int64_t> values) {
-  add(comm::all_reduce_sent(shaped(ring_of(comm_), static_cast<int64_t>(values.size()), size_of(DType::i64))));
-  comm::all_reduce(comm_, comm::vector_of(name, values));
+  const comm::RingShape shape = shaped(ring_of(comm_), static_cast<int64_t>(values.size()), size_of(DType::i64));
+  add(comm::all_reduce_sent(shape));
+  scratch_.resize(std::max(scratch_.size(), static_cast<size_t>(comm::scratch_bytes(shape))));
+  comm::all_reduce(comm_, comm::vector_of(name, values, scratch_));
 }
 
 std::vector<std::string> Wire::gather(std::string_view name, std::string_view mine) {

@@ -5,6 +5,7 @@
 #include "comm/comm.h"
 #include "ir/graph.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -43,6 +44,7 @@ class Wire {
  private:
   void add(const comm::Sent& sent);
   comm::Communicator& comm_;
+  std::vector<std::byte> scratch_;  // of sum(), kept
   comm::Sent planned_;
 };
 

@@ -3,7 +3,8 @@
 // So each primitive here is prepared for ONE thread and a result is a fixed list of tasks, a pure function of the shapes; the
 // threads deal the tasks among them. Bits then do not depend on threads by construction, for every version and ISA.
 // On GPT shapes this takes the CPU time of oneDNN's own threading or less, within 10 % either way (the gradient of a 768 x 50304
-// head: 1.5x faster). oneDNN itself allocates a few records a call, and its gemm a packing buffer that malloc recycles.
+// head: 1.5x faster). oneDNN itself takes a few records a call, and its gemm a packing buffer: from a
+// CallMemory, in a program that serves it.
 //   dtypes: f32; bf16 where oneDNN has a kernel for it on this CPU; else 16-bit data is widened in scratch and rounded once.
 //   run() blocks, opens its own parallel region, allocates nothing of ours; one caller at a time per object.
 #pragma once

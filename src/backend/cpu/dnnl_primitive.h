@@ -2,6 +2,8 @@
 // dnnl_primitive: a oneDNN primitive prepared for one thread, and how tasks are dealt to threads. Private to dnnl*.cpp; why one
 // thread stands in dnnl.h.
 #pragma once
+#include "backend/cpu/parallel.h"
+#include "core/call_memory.h"
 #include "core/dtype.h"
 #include "core/error.h"
 
@@ -11,6 +13,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <utility>
@@ -72,8 +75,17 @@ class Prepared {
     for (size_t i = 0; i < data.size(); ++i)
       if (dnnl_memory_set_data_handle(s.args[i].memory, data[i]) != dnnl_success) return false;
     if (dnnl_memory_set_data_handle(s.args.back().memory, scratch) != dnnl_success) return false;
-    return dnnl_primitive_execute(primitive_.get(), s.stream.get(), static_cast<int>(s.args.size()), s.args.data()) ==
-           dnnl_success;
+    const auto execute = [&] {
+      return dnnl_primitive_execute(primitive_.get(), s.stream.get(), static_cast<int>(s.args.size()), s.args.data()) ==
+             dnnl_success;
+    };
+    if (!*has_run_) {  // until one execution has ended, any of them may make kernels, and those stay
+      const bool ok = execute();
+      *has_run_ = true;
+      return ok;
+    }
+    const CallMemory memory;
+    return execute();
   }
 
  private:
@@ -85,6 +97,7 @@ class Prepared {
   dnnl::primitive primitive_;
   int64_t scratch_bytes_;
   std::vector<Slot> slots_;
+  std::unique_ptr<std::atomic<bool>> has_run_ = std::make_unique<std::atomic<bool>>(false);  // on any slot
 };
 
 inline dnnl::primitive_attr user_scratchpad() {
@@ -106,14 +119,10 @@ std::optional<Prepared> prepare(const Product& product, int slots);  // data: a,
 template <typename Body> void for_tasks(int64_t n, int threads, const char* what, const Body& body) {
   if (n == 0) return;
   std::atomic<bool> ok = true;
-  const int team = static_cast<int>(std::min<int64_t>(threads, n));
-#pragma omp parallel num_threads(team)
-  {
+  parallel_tasks(static_cast<int>(std::min<int64_t>(threads, n)), n, [&](int64_t task, int slot) {
     const OneThread one;
-#pragma omp for schedule(dynamic)
-    for (int64_t task = 0; task < n; ++task)
-      if (!body(task, omp_get_thread_num())) ok = false;
-  }
+    if (!body(task, slot)) ok = false;
+  });
   CHECK(ok, "oneDNN {} failed", what);
 }
 
