@@ -6,13 +6,13 @@
 //   errors: config if the program can not be read, an op in it is not elementwise, or the results' shapes differ.
 #include "ops/chain.h"
 
+#include "backend/cpu/parallel.h"
+#include "ops/blocks.h"
 #include "ops/chain_kernel.h"
 #include "ops/defs.h"
 #include "ops/element.h"
 #include "ops/ops.h"
 #include "ops/samples.h"
-
-#include <omp.h>
 
 #include <charconv>
 
@@ -135,13 +135,13 @@ std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
   const int64_t scratch = plan.thread_floats * threads * size_of(DType::f32);
   return ir::make_kernel(
       [plan = std::move(plan), threads](const ir::KernelArgs& args) {
-#pragma omp parallel num_threads(threads)
-        {
-          float* buffers = static_cast<float*>(args.scratch) + omp_get_thread_num() * plan.thread_floats;
-#pragma omp for schedule(static)
-          for (int64_t begin = 0; begin < plan.elements; begin += plan.tile)
-            plan.run(args, buffers, begin, std::min(plan.tile, plan.elements - begin));
-        }
+        const int64_t blocks = (plan.elements + block_elements - 1) / block_elements;
+        backend::parallel_tasks(threads, blocks, [&](int64_t block, int slot) {
+          float* buffers = static_cast<float*>(args.scratch) + slot * plan.thread_floats;
+          const int64_t end = std::min(plan.elements, (block + 1) * block_elements);
+          for (int64_t at = block * block_elements; at < end; at += plan.tile)
+            plan.run(args, buffers, at, std::min(plan.tile, end - at));
+        });
       },
       scratch);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // fuse: joins nodes into kernels that pass over memory once.
 // Gradients leave a grain where they are made: an op that can add its result to a sum over the grains (Traits::sums) writes there,
-// so the result has no memory of its own and is folded in while it is hot.
+// so the result has no memory of its own and is folded in while it is hot (Traits::sums_one_grain: where a rank has but one).
 //   before   %d = matmul(%x, %dy) ; %g = grain_sum(%d)
 //   after    %d = matmul(%x, %dy) into_sum="first" ; %g = grain_sum(%d)
 // A new weight and its shadow are written together.

@@ -93,7 +93,7 @@ struct Narrow {
       d_loss.push_back(number(i + 3));
     }
   }
-  void run(LossHeadSpec::Kind kind, bool own, int threads, const float* saved_loss = nullptr) {
+  void run(LossHeadSpec::Kind kind, bool own, int threads, const float* saved_loss = nullptr, bool add = false) {
     const LossHeadSpec spec{.kind = kind, .n = n, .width = width, .classes = classes, .dtype = DType::bf16};
     const auto head = own ? make_bf16_loss_head(spec, threads) : make_dnnl_loss_head(spec, threads);
     std::vector<char> memory(static_cast<size_t>(head->scratch_bytes()) + 64, '\x7f');
@@ -107,7 +107,8 @@ struct Narrow {
                .d_loss = d_loss.data(),
                .loss = loss.data(),
                .dx = dx.data(),
-               .dweight = dweight.data()},
+               .dweight = dweight.data(),
+               .add = add},
               static_cast<char*>(scratch));
   }
   std::vector<float> wide_dx() const {
@@ -145,6 +146,19 @@ TEST(LossHead, TilesOfOurOwnGiveWhatOneDnnGives) {
     expect_near(sliced.dweight, ours.dweight, 2e-3F);
     expect_near(theirs.wide_dx(), ours.wide_dx(), 8e-3F);
     expect_near(sliced.wide_dx(), ours.wide_dx(), 8e-3F);
+  }
+}
+
+// A sum over grains takes a gradient as a whole.
+TEST(LossHead, SlicesAreAddedFinished) {
+  for (const bool own : {false, true}) {
+    if (own && !has_bf16_loss_head({.width = 2, .dtype = DType::bf16})) continue;
+    Narrow stored(600, 32, 700), added = stored;
+    stored.run(LossHeadSpec::vocabulary, own, 2, stored.loss.data());
+    for (size_t i = 0; i < added.dweight.size(); ++i) added.dweight[i] = static_cast<float>(i % 97) / 7.0F;
+    const std::vector<float> before = added.dweight;
+    added.run(LossHeadSpec::vocabulary, own, 2, added.loss.data(), true);
+    for (size_t i = 0; i < before.size(); ++i) ASSERT_EQ(added.dweight[i], before[i] + stored.dweight[i]) << i;
   }
 }
 

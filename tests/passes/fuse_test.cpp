@@ -43,6 +43,26 @@ step
   EXPECT_NE(text.find("embedding_grad(%1, %0) vocab=3 into_sum=\"add\""), std::string::npos) << text;
 }
 
+// Rows of a loss head add to one gradient of the table: it is the sum over the grains where a rank has but one.
+TEST(Fuse, RowsOfALossHeadStoreWhereThereIsOneGrain) {
+  const std::string text = R"(program p
+for grain
+  %x f32[4,2] = input() name="x" shape=[4,2]
+  %w f32[3,2] = input() name="w" shape=[3,2]
+  %i i32[4] = input() name="i" dtype="i32" shape=[4]
+  %l f32[4] = input() name="l" shape=[4]
+  %a f32[4], %b f32[4,2], %c f32[3,2] = linear_cross_entropy_rows_grad(%x, %w, %i, %l)
+  %e f32[3,2] = embedding_grad(%b, %i) vocab=3
+  %g f32[3,2] = grain_sum(%c, %e)
+step
+  output(%g) name="g"
+)";
+  EXPECT_EQ(after(fuse, text), normal(text));
+  const std::string one = after(fuse, text, {.one_grain = true});
+  EXPECT_NE(one.find("linear_cross_entropy_rows_grad(%0, %1, %2, %3) into_sum=\"first\""), std::string::npos) << one;
+  EXPECT_NE(one.find("vocab=3 into_sum=\"add\""), std::string::npos) << one;
+}
+
 TEST(Fuse, TheOrderOfTheSumStays) {
   const std::string text = R"(program p
 for grain

@@ -213,10 +213,10 @@ class Bf16LossHead : public LossHeadImpl {
   void write_dx(const LossHeadArgs& args, int64_t i, const float* partials, int64_t count) const {
     const int64_t stride = whole_.padded_rows() * whole_.padded_width();
     uint16_t* to = static_cast<uint16_t*>(args.dx) + rows_.begin(i) * spec_.width;
-#pragma omp parallel for num_threads(threads_) schedule(static)
-    for (int64_t r = 0; r < rows_.length(i); ++r)
+    parallel_for(threads_, rows_.length(i), [&](int64_t r) {
       add_partials(partials + r * whole_.padded_width(), stride, count, spec_.width, DType::bf16, to + r * spec_.width,
                    1);
+    });
   }
 
   // ---- gradients from logits computed once more
