@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // allocation: the program's own malloc and its kin, operator new included, for itself and all its libraries: they count the calls
 // and hand them to the next in line (libc, or what LD_PRELOAD puts before it). What a thread takes within a CallMemory is served
-// there, and only what nobody may realloc or measure: new and posix_memalign. Not part of the library, and not in builds with
-// sanitizers, which bring functions of their own.
+// there, and only what oneDNN does not measure: new and posix_memalign. Not part of the library, and not in builds
+// with sanitizers, which bring functions of their own.
 #include "core/call_memory.h"
 
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <cstring>
 #include <new>
 
 namespace {
@@ -56,6 +58,13 @@ void* calloc(size_t number, size_t bytes) noexcept {
 }
 
 void* realloc(void* block, size_t bytes) noexcept {
+  if (const size_t room = ringmaster::call_room(block); room > 0) {  // its own size is not known
+    void* grown = std::malloc(bytes);
+    if (grown == nullptr) return nullptr;
+    std::memcpy(grown, block, std::min(bytes, room));
+    std::free(block);
+    return grown;
+  }
   count();
   return next_realloc()(block, bytes);
 }
@@ -85,7 +94,7 @@ void free(void* block) noexcept {
 
 }  // extern "C"
 
-// The other forms of new and delete are defined by these two.
+// Array and nothrow forms call these; the aligned ones call aligned_alloc and free.
 void* operator new(size_t bytes) {
   if (void* own = ringmaster::call_allocate(bytes, alignof(std::max_align_t))) return own;
   for (;;) {

@@ -104,6 +104,10 @@ int bench_ops(const Arguments& arguments) {
     const auto comm = comm::make_single();
     train::BenchStep bench(*resolved, *comm, 1);
     rows = train::time_alone(bench, wanted);
+    train::BestGemm best(threads);
+    for (train::InstructionRow& row : rows)
+      row.gemm_seconds =
+          train::roofline_seconds(train::step_gemms({row}), [&](const ir::Gemm& g) { return best.seconds(g); });
   } else {
     rows = train::time_samples(threads, wanted);
   }

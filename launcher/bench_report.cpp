@@ -35,6 +35,7 @@ json instructions_json(const std::vector<InstructionRow>& rows, const Peaks& pea
                    {"bytes", row.bytes},
                    {"share", row.share},
                    {"gemm_peak_share", row.gemms.empty() ? json() : json(train::of_gemm_peak(row, peaks))},
+                   {"gemm_seconds", row.gemm_seconds > 0 ? json(row.gemm_seconds) : json()},
                    {"triad_share", train::of_triad(row, peaks)}});
   }
   return out;

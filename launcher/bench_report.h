@@ -17,7 +17,8 @@ struct BenchMachine {
 
 // schema ringmaster.bench/1 without its rows and instructions
 nlohmann::json machine_json(const BenchMachine& machine);
-// one entry a row: op, scope, detail, runs, seconds, flops, bytes, share, gemm_peak_share, triad_share
+// one entry a row: op, scope, detail, runs, seconds, flops, bytes, share, gemm_peak_share, triad_share, gemm_seconds (its products
+// alone, the fastest way; null but in `bench ops CONFIG`)
 nlohmann::json instructions_json(const std::vector<train::InstructionRow>& rows, const train::Peaks& peaks);
 
 std::string machine_text(const BenchMachine& machine);  // two lines

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // call_memory: where the blocks lie that a library takes and gives back within one of its calls: oneDNN's records of an execution
 // and the packing buffers of its gemm, which no interface lets a caller provide. The program's allocation functions
-// (launcher/allocation.cpp) ask here first; in a program without them a CallMemory changes nothing and the heap serves as ever.
+// (launcher/allocation.cpp) ask here first; in a program without them nothing is served from here and the heap serves as ever.
 #pragma once
 #include <atomic>
 #include <cstddef>
@@ -26,9 +26,10 @@ class CallMemory {
 
 // For the allocation functions; any thread, never throwing.
 void* call_allocate(size_t bytes, size_t align) noexcept;  // null: outside a call, or it does not fit
-bool call_release(const void* block) noexcept;             // whether it was such a block; from any thread
+size_t call_room(const void* block) noexcept;              // bytes to the end of the thread's memory; 0: no such block
+bool call_release(const void* block) noexcept;  // gives such a block back; whether it was one; from any thread
 
-// Calls of the heap so far, by all threads; negative where the program does not count them.
+// Calls of the heap so far, by all threads, without what a CallMemory served; negative where the program does not count them.
 inline std::atomic<int64_t> heap_calls = -1;
 
 }  // namespace ringmaster

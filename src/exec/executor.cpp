@@ -39,6 +39,7 @@ Executor::Executor(ir::Graph graph, Prepared prepared, ir::Placement placement, 
     : graph_(std::move(graph)), placement_(std::move(placement)), arena_(arena), comm_(comm), options_(options) {
   CHECK(placement_.peak_bytes <= arena.bytes(), "the arena is smaller than the plan");
   bind(prepared, states);
+  if (heap_calls < 0) return;  // nobody would ask for it
 #pragma omp parallel num_threads(options_.threads)
   CallMemory::prepare();  // a thread may get its first task of a kind many steps from now
 }

@@ -39,8 +39,9 @@ struct RefTensor {
   std::vector<double> data;
 };
 
-// Elements begin .. begin + count of an elementwise op, all in f32: out[i] = f(in[0][i], ..), which the caller rounds to the dtype.
-// out may be one of in.
+// Elements begin .. begin + count of an elementwise op on a grain, in f32 whatever the dtype: out[i] = f(in[0][i], ..), which the
+// caller rounds to the dtype. The pointers point at element `begin`, operands are broadcast already, and out may be one of in.
+// `begin` and `context` matter to random ops alone.
 struct Tile {
   const float* const* in;
   float* out;
@@ -107,20 +108,20 @@ struct Traits {
   Role role = Role::compute;
   CastClass cast = CastClass::follow;
   CostClass cost = CostClass::memory;
-  bool elementwise = false;     // out[i] depends on in[..][i] (after broadcasting) alone
-  bool random = false;          // reads the counter-based generator
-  bool host = false;            // runs on the CPU whatever the device
-  bool sparse = false;          // of its output most is 0: a gradient worth adding to a sum by itself
-  int sums = -1;                // has the attribute into_sum: the kernel can add this output to a sum over the grains
-  bool sums_one_grain = false;  // only where there is one: it would add to what others left in another order
-  bool f32_out = false;         // has the attribute f32_out: of 16-bit inputs, the f32 sum as it is, not rounded
-  bool converts = false;        // the output is input 0 in another dtype
-  bool narrow_copy = false;     // has the attribute narrow: output 0 once more, in a 16-bit dtype, as the last output
-  int remainder = -1;           // input 0 and output 0 may be split masters: where their remainders stand
-  bool gathers = false;         // output 0 is rows of input 0 as they are, in any dtype
-  bool in_place = false;        // output i may take the memory of input i where types agree and input i dies
-  uint32_t f32_inputs = 0;      // bit i: input i stays f32 where autocast narrows the others (a saved statistic)
-  bool differentiable = true;   // false: no gradient flows through (integers, norms, decisions)
+  bool random = false;  // reads the counter-based generator
+  bool host = false;    // runs on the CPU whatever the device
+  bool sparse = false;  // of its output most is 0: a gradient worth adding to a sum by itself
+  int sums = -1;        // has the attribute into_sum: the kernel can add this output to a sum over the grains
+  bool sums_one_grain =
+      false;  // `sums` where a rank runs one grain alone: onto the sum of others it would add in another order
+  bool f32_out = false;        // has the attribute f32_out: of 16-bit inputs, the f32 sum as it is, not rounded
+  bool converts = false;       // the output is input 0 in another dtype
+  bool narrow_copy = false;    // has the attribute narrow: output 0 once more, in a 16-bit dtype, as the last output
+  int remainder = -1;          // input 0 and output 0 may be split masters: where their remainders stand
+  bool gathers = false;        // output 0 is rows of input 0 as they are, in any dtype
+  bool in_place = false;       // output i may take the memory of input i where types agree and input i dies
+  uint32_t f32_inputs = 0;     // bit i: input i stays f32 where autocast narrows the others (a saved statistic)
+  bool differentiable = true;  // false: no gradient flows through (integers, norms, decisions)
 };
 
 // no kernel and no inputs to wait for: the value is provided
@@ -147,7 +148,8 @@ struct OpDef {
                     const RunContext&) = nullptr;
   // prepares the CPU kernel for these types and this many threads; null for leaves and collectives
   std::unique_ptr<Kernel> (*cpu)(const OpView&, int threads) = nullptr;
-  // elementwise ops: the arithmetic of `cpu` on a tile in the cache, with the same bits; null = can not be part of a chain
+  // elementwise ops of one output and at most four float inputs, whose attributes are numbers and words: the arithmetic of `cpu` on a
+  // tile in the cache, with the same bits (ops/chain.h); null = no part of a chain
   TileFunction (*tile)(const OpView&) = nullptr;
   // byte offset in input 0 at which output `index` lies as a view, if it is one (reshape: 0)
   std::optional<int64_t> (*view)(const OpView&, int index) = nullptr;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "ops/chain.h"
 #include "ops/defs.h"
 #include "ops/ops.h"
 #include "ops/registry.h"
@@ -90,6 +91,12 @@ std::vector<const OpDef*>& list() {
   return ops;
 }
 
+// Can a chain's program say it?
+bool is_word(const ir::AttrSpec& spec) {
+  return std::holds_alternative<double>(spec.initial) || std::holds_alternative<int64_t>(spec.initial) ||
+         std::holds_alternative<std::string>(spec.initial);
+}
+
 }  // namespace
 
 std::span<const OpDef* const> all() { return list(); }
@@ -104,6 +111,10 @@ void add(const OpDef& op) {
   CHECK(op.traits.role == ir::Role::compute, "`{}`: only ops of role compute can be added", op.name);
   CHECK(op.cpu != nullptr && op.reference != nullptr && op.samples != nullptr,
         "`{}`: an op has a kernel (cpu), a reference to judge it by, and samples", op.name);
+  CHECK(op.tile == nullptr ||
+            (op.max_inputs >= 0 && op.max_inputs <= most_tile_inputs && std::ranges::all_of(op.attrs, is_word)),
+        "`{}`: an op with a tile has at most {} inputs, and attributes that are numbers or words", op.name,
+        most_tile_inputs);
   if (const OpDef* other = find(op.name)) {
     throw Error({.kind = ErrorKind::usage,
                  .message = fmt::format("two ops are called `{}`: \"{}\" is there already, \"{}\" was added", op.name,

@@ -10,6 +10,8 @@
 
 namespace ringmaster::ops {
 
+inline constexpr int most_tile_inputs = 4;  // of an op with a tile
+
 struct ChainInstruction {
   const ir::OpDef* op;  // has `tile`
   ir::Attrs attrs;      // complete

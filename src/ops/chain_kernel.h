@@ -30,7 +30,7 @@ template <typename T> void fetch(const Walk<1>& walk, const T* x, int64_t begin,
     if (walk.inner_stride(0) == 0) {
       std::fill_n(y + i, n, load(x[at]));
     } else {
-      backend::for_lanes(n, [&](int64_t j, int64_t m) { backend::store(y + i + j, backend::load(x + at + j, m), m); });
+      backend::copy_lanes(x + at, y + i, n);
     }
     i += n;
   }
@@ -78,7 +78,7 @@ class ChainPlan {
       for (const size_t i : step.fetched)
         with_float(types_[i].dtype,
                    [&]<typename T>(T) { fetch(walks_[i], args.input<T>(static_cast<int>(i)), begin, count, at(i)); });
-      std::array<const float*, max_operands> in{};
+      std::array<const float*, most_tile_inputs> in{};
       for (size_t k = 0; k < step.operands.size(); ++k) {
         const size_t value = step.operands[k];
         const int input = places_[value].input;
@@ -90,15 +90,12 @@ class ChainPlan {
     }
     for (size_t i = 0; i < results_.size(); ++i)
       with_float(types_[results_[i]].dtype, [&]<typename T>(T) {
-        T* y = args.output<T>(static_cast<int>(i)) + begin;
-        const float* x = at(results_[i]);
-        backend::for_lanes(count, [&](int64_t j, int64_t n) { backend::store(y + j, backend::load(x + j, n), n); });
+        backend::copy_lanes(at(results_[i]), args.output<T>(static_cast<int>(i)) + begin, count);
       });
   }
 
  private:
   static constexpr int64_t never = -1;
-  static constexpr size_t max_operands = 4;
 
   // Where a tile of a value lies: in a buffer of the thread, or in the memory of its input.
   struct Place {
@@ -114,7 +111,7 @@ class ChainPlan {
   };
 
   void add_step(const ChainInstruction& instruction, int64_t index, size_t value, bool leaves) {
-    CHECK(instruction.operands.size() <= max_operands, "{} operands", instruction.operands.size());
+    CHECK(instruction.operands.size() <= most_tile_inputs, "{} operands", instruction.operands.size());
     Step step{{}, {}, instruction.operands, value, last_read_[value] != never && types_[value].dtype != DType::f32};
     std::vector<ir::Type> in;
     for (const size_t operand : instruction.operands) {

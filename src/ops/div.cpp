@@ -30,7 +30,7 @@ const OpDef div_op{.name = "div",
                    .cpu = binary_cpu<formula>,
                    .tile = binary_tile<formula>,
                    .samples = [] { return binary_samples({.kind = ir::Fill::uniform, .low = 0.5, .high = 2.0}); },
-                   .traits = {.elementwise = true, .in_place = true}};
+                   .traits = {.in_place = true}};
 
 Tensor div(Tensor a, Tensor b) { return a.builder().emit1(div_op, {a, b}); }
 

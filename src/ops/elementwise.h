@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "backend/cpu/wide.h"
 #include "ops/element.h"
 #include "ops/reference.h"
 #include "ops/samples.h"
@@ -37,9 +38,11 @@ template <auto F> std::unique_ptr<ir::Kernel> unary_cpu(const ir::OpView& v, int
 // The formula on tiles of a chain.
 template <typename F> ir::TileFunction unary_tile_of(F f) {
   return [f](const ir::Tile& t) {
-    const float* x = t.in[0];
+    backend::in_widest([&] {
+      const float* x = t.in[0];
 #pragma omp simd
-    for (int64_t i = 0; i < t.count; ++i) t.out[i] = f(x[i]);
+      for (int64_t i = 0; i < t.count; ++i) t.out[i] = f(x[i]);
+    });
   };
 }
 
@@ -102,7 +105,9 @@ template <auto F> std::unique_ptr<ir::Kernel> binary_cpu(const ir::OpView& v, in
 }
 
 template <auto F> ir::TileFunction binary_tile(const ir::OpView&) {
-  return [](const ir::Tile& t) { binary_row<F, float>(t.in[0], 1, t.in[1], 1, t.out, t.count); };
+  return [](const ir::Tile& t) {
+    backend::in_widest([&] { binary_row<F, float>(t.in[0], 1, t.in[1], 1, t.out, t.count); });
+  };
 }
 
 template <auto F>

@@ -30,7 +30,7 @@ const OpDef equal_op{.name = "equal",
                      .cpu = binary_cpu<formula>,
                      .tile = binary_tile<formula>,
                      .samples = samples,
-                     .traits = {.elementwise = true, .in_place = true, .differentiable = false}};
+                     .traits = {.in_place = true, .differentiable = false}};
 
 Tensor equal(Tensor a, Tensor b) { return a.builder().emit1(equal_op, {a, b}); }
 

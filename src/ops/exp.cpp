@@ -27,7 +27,7 @@ const OpDef exp_op{.name = "exp",
                    .cpu = unary_cpu<formula>,
                    .tile = unary_tile<formula>,
                    .samples = [] { return unary_samples(); },
-                   .traits = {.elementwise = true, .in_place = true}};
+                   .traits = {.in_place = true}};
 
 Tensor exp(Tensor x) { return x.builder().emit1(exp_op, {x}); }
 

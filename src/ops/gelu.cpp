@@ -4,6 +4,7 @@
 //   in  x: f32, bf16 or f16, any shape (gelu_grad: dy, x)     out like x
 //   numerics: in f32, the same bits on every ISA, rounded once.   errors: config if dy is not like x.
 #include "backend/cpu/vector_math.h"
+#include "backend/cpu/wide.h"
 #include "ops/blocks.h"
 #include "ops/defs.h"
 #include "ops/element.h"
@@ -16,7 +17,6 @@
 namespace ringmaster::ops {
 namespace {
 
-using backend::Lanes;
 using ir::OpView;
 
 constexpr double root = 0.79788456080286535588;  // sqrt(2 / pi)
@@ -74,69 +74,71 @@ void reference_grad(const OpView&, std::span<const ir::RefTensor> in, std::span<
 // (1 + t)/2 is the logistic function s of 2u, so that one exponential serves both directions: y = x s, dy/dx = s + x s (1 - s) 2u'.
 // From |x| = 9.5 on s is 0 or 1 to f32.
 struct Logistic {
-  Lanes x, square, s, rest;  // rest = 1 - s, without cancellation
+  float x, square, s, rest;  // rest = 1 - s, without cancellation
 
-  explicit Logistic(Lanes unbounded) : x(min(Lanes(9.5F), max(Lanes(-9.5F), unbounded))), square(x * x) {
-    const Lanes slope =
-        fma(square, Lanes(static_cast<float>(-2.0 * root * cubic)), Lanes(static_cast<float>(-2.0 * root)));
-    const Lanes e = exp(x * slope);
-    s = Lanes(1.0F) / (Lanes(1.0F) + e);
+  explicit Logistic(float unbounded) : x(bounded(unbounded)), square(x * x) {
+    const float e = backend::exp_of(x * __builtin_fmaf(square, cube, line));
+    s = 1.0F / (1.0F + e);
     rest = e * s;
   }
+  static float bounded(float y) {  // NaN stays
+    y = -9.5F > y ? -9.5F : y;
+    return 9.5F < y ? 9.5F : y;
+  }
+  static constexpr auto cube = static_cast<float>(-2.0 * root * cubic), line = static_cast<float>(-2.0 * root);
 };
 
-Lanes gelu_of(Lanes x) { return max(Lanes(-9.5F), x) * Logistic(x).s; }
-Lanes gelu_grad_of(Lanes dy, Lanes x) {
+float gelu_of(float x) { return (-9.5F > x ? -9.5F : x) * Logistic(x).s; }
+float gelu_grad_of(float dy, float x) {
+  constexpr auto cube = static_cast<float>(6.0 * root * cubic), line = static_cast<float>(2.0 * root);
   const Logistic l(x);
-  const Lanes slope =
-      fma(l.square, Lanes(static_cast<float>(6.0 * root * cubic)), Lanes(static_cast<float>(2.0 * root)));
-  return dy * fma(l.x * slope, l.s * l.rest, l.s);
-}
-
-// body(i, n) for 16 lanes each of elements 0 .. count
-template <typename Body> void for_all_lanes(int64_t count, int threads, const Body& body) {
-  for_blocks(count, threads, [&](int64_t begin, int64_t length) {
-    backend::for_lanes(length, [&](int64_t i, int64_t n) { body(begin + i, n); });
-  });
-}
-
-std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
-  return with_float(v.in[0].dtype, [&]<typename T>(T) {
-    return ir::make_kernel([threads, count = v.in[0].shape.elements()](const ir::KernelArgs& a) {
-      const T* x = a.input<T>(0);
-      T* y = a.output<T>(0);
-      for_all_lanes(count, threads,
-                    [&](int64_t i, int64_t n) { backend::store(y + i, gelu_of(backend::load(x + i, n)), n); });
-    });
-  });
-}
-
-std::unique_ptr<ir::Kernel> cpu_grad(const OpView& v, int threads) {
-  return with_float(v.in[0].dtype, [&]<typename T>(T) {
-    return ir::make_kernel([threads, count = v.in[0].shape.elements()](const ir::KernelArgs& a) {
-      const T *dy = a.input<T>(0), *x = a.input<T>(1);
-      T* dx = a.output<T>(0);
-      for_all_lanes(count, threads, [&](int64_t i, int64_t n) {
-        backend::store(dx + i, gelu_grad_of(backend::load(dy + i, n), backend::load(x + i, n)), n);
-      });
-    });
-  });
+  return dy * __builtin_fmaf(l.x * __builtin_fmaf(l.square, cube, line), l.s * l.rest, l.s);
 }
 
 ir::TileFunction tile(const OpView&) {
   return [](const ir::Tile& t) {
-    backend::for_lanes(
-        t.count, [&](int64_t i, int64_t n) { backend::store(t.out + i, gelu_of(backend::load(t.in[0] + i, n)), n); });
+    backend::in_widest([&] {
+#pragma omp simd
+      for (int64_t i = 0; i < t.count; ++i) t.out[i] = gelu_of(t.in[0][i]);
+    });
   };
 }
 
 ir::TileFunction tile_grad(const OpView&) {
   return [](const ir::Tile& t) {
-    backend::for_lanes(t.count, [&](int64_t i, int64_t n) {
-      backend::store(t.out + i, gelu_grad_of(backend::load(t.in[0] + i, n), backend::load(t.in[1] + i, n)), n);
+    backend::in_widest([&] {
+#pragma omp simd
+      for (int64_t i = 0; i < t.count; ++i) t.out[i] = gelu_grad_of(t.in[0][i], t.in[1][i]);
     });
   };
 }
+
+// The tile function over all elements, as f32 in the cache.
+template <int Inputs, typename T>
+void run_tiles(const ir::KernelArgs& a, const ir::TileFunction& f, int64_t n, int threads) {
+  for_blocks(n, threads, [&](int64_t begin, int64_t count) {
+    constexpr int64_t most = 1024;  // two or three tiles fit L1
+    alignas(64) float in[Inputs][most], out[most];
+    const float* operands[Inputs];
+    for (int k = 0; k < Inputs; ++k) operands[k] = in[k];
+    for (int64_t at = begin; at < begin + count; at += most) {
+      const int64_t length = std::min(most, begin + count - at);
+      for (int k = 0; k < Inputs; ++k) backend::copy_lanes(a.input<T>(k) + at, in[k], length);
+      f({operands, out, at, length, a.context});
+      backend::copy_lanes(out, a.output<T>(0) + at, length);
+    }
+  });
+}
+
+template <int Inputs> std::unique_ptr<ir::Kernel> kernel(const OpView& v, int threads, ir::TileFunction f) {
+  return with_float(v.in[0].dtype, [&]<typename T>(T) {
+    return ir::make_kernel(
+        [=, n = v.in[0].shape.elements()](const ir::KernelArgs& a) { run_tiles<Inputs, T>(a, f, n, threads); });
+  });
+}
+
+std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) { return kernel<1>(v, threads, tile(v)); }
+std::unique_ptr<ir::Kernel> cpu_grad(const OpView& v, int threads) { return kernel<2>(v, threads, tile_grad(v)); }
 
 std::vector<ir::Sample> samples_of(size_t inputs) {
   std::vector<ir::Sample> list;
@@ -165,7 +167,7 @@ const OpDef gelu_op{.name = "gelu",
                     .cpu = cpu,
                     .tile = tile,
                     .samples = [] { return samples_of(1); },
-                    .traits = {.elementwise = true, .in_place = true}};
+                    .traits = {.in_place = true}};
 
 const OpDef gelu_grad_op{.name = "gelu_grad",
                          .doc = "dy, x -> dx of gelu",
@@ -177,7 +179,7 @@ const OpDef gelu_grad_op{.name = "gelu_grad",
                          .cpu = cpu_grad,
                          .tile = tile_grad,
                          .samples = [] { return samples_of(2); },
-                         .traits = {.elementwise = true, .in_place = true}};
+                         .traits = {.in_place = true}};
 
 Tensor gelu(Tensor x) { return x.builder().emit1(gelu_op, {x}); }
 

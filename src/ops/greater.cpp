@@ -22,7 +22,7 @@ const OpDef greater_op{.name = "greater",
                        .cpu = binary_cpu<formula>,
                        .tile = binary_tile<formula>,
                        .samples = [] { return binary_samples(); },
-                       .traits = {.elementwise = true, .in_place = true, .differentiable = false}};
+                       .traits = {.in_place = true, .differentiable = false}};
 
 Tensor greater(Tensor a, Tensor b) { return a.builder().emit1(greater_op, {a, b}); }
 

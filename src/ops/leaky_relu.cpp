@@ -40,7 +40,7 @@ const OpDef leaky_relu_op{.name = "leaky_relu",
                           .cpu = [](const ir::OpView& v, int threads) { return unary_kernel(v, threads, formula(v)); },
                           .tile = [](const ir::OpView& v) { return unary_tile_of(formula(v)); },
                           .samples = [] { return unary_samples(); },
-                          .traits = {.elementwise = true, .in_place = true}};
+                          .traits = {.in_place = true}};
 
 Tensor leaky_relu(Tensor x, double slope) { return x.builder().emit1(leaky_relu_op, {x}, {{"slope", slope}}); }
 

@@ -23,7 +23,7 @@ const OpDef maximum_op{.name = "maximum",
                        .cpu = binary_cpu<formula>,
                        .tile = binary_tile<formula>,
                        .samples = extreme_samples,
-                       .traits = {.elementwise = true, .in_place = true}};
+                       .traits = {.in_place = true}};
 
 Tensor maximum(Tensor a, Tensor b) { return a.builder().emit1(maximum_op, {a, b}); }
 

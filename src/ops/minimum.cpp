@@ -23,7 +23,7 @@ const OpDef minimum_op{.name = "minimum",
                        .cpu = binary_cpu<formula>,
                        .tile = binary_tile<formula>,
                        .samples = extreme_samples,
-                       .traits = {.elementwise = true, .in_place = true}};
+                       .traits = {.in_place = true}};
 
 Tensor minimum(Tensor a, Tensor b) { return a.builder().emit1(minimum_op, {a, b}); }
 

@@ -29,7 +29,7 @@ const OpDef mul_op{.name = "mul",
                    .cpu = binary_cpu<formula>,
                    .tile = binary_tile<formula>,
                    .samples = [] { return binary_samples(); },
-                   .traits = {.elementwise = true, .in_place = true}};
+                   .traits = {.in_place = true}};
 
 Tensor mul(Tensor a, Tensor b) { return a.builder().emit1(mul_op, {a, b}); }
 

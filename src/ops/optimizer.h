@@ -54,11 +54,7 @@ inline std::vector<ir::Type> infer_update(const ir::OpView& v, size_t states, co
 inline const ir::AttrSpec narrow_attr{"narrow", std::string(), false, "'' | bf16 | f16: the new weight as last output"};
 inline std::optional<DType> narrow_of(const ir::Attrs& attrs) { return dtype_from_name(attrs.text("narrow")); }
 inline void copy_narrow(const ir::KernelArgs& a, std::optional<DType> dtype, int output, int64_t begin, int64_t count) {
-  const auto copy = [&]<typename T>(T* to) {
-    const float* from = a.output<float>(0);
-    backend::for_lanes(
-        count, [&](int64_t i, int64_t n) { backend::store(to + begin + i, backend::load(from + begin + i, n), n); });
-  };
+  const auto copy = [&]<typename T>(T* to) { backend::copy_lanes(a.output<float>(0) + begin, to + begin, count); };
   if (dtype == DType::bf16) copy(a.output<bf16>(output));
   if (dtype == DType::f16) copy(a.output<f16>(output));
 }

@@ -29,7 +29,7 @@ const OpDef relu_op{.name = "relu",
                     .cpu = unary_cpu<formula>,
                     .tile = unary_tile<formula>,
                     .samples = [] { return unary_samples(); },
-                    .traits = {.elementwise = true, .in_place = true}};
+                    .traits = {.in_place = true}};
 
 Tensor relu(Tensor x) { return x.builder().emit1(relu_op, {x}); }
 

@@ -42,7 +42,7 @@ const OpDef scale_op{
         [] {
           return unary_samples({{"factor", 0.7}});
         },
-    .traits = {.elementwise = true, .in_place = true}};
+    .traits = {.in_place = true}};
 
 Tensor scale(Tensor x, double factor) { return x.builder().emit1(scale_op, {x}, {{"factor", factor}}); }
 

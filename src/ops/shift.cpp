@@ -39,7 +39,7 @@ const OpDef shift_op{.name = "shift",
                          [] {
                            return unary_samples({{"offset", -1.5}});
                          },
-                     .traits = {.elementwise = true, .in_place = true}};
+                     .traits = {.in_place = true}};
 
 Tensor shift(Tensor x, double offset) { return x.builder().emit1(shift_op, {x}, {{"offset", offset}}); }
 

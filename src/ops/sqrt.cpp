@@ -27,7 +27,7 @@ const OpDef sqrt_op{.name = "sqrt",
                     .cpu = unary_cpu<formula>,
                     .tile = unary_tile<formula>,
                     .samples = [] { return unary_samples({}, {.kind = ir::Fill::uniform, .low = 0.5, .high = 2.0}); },
-                    .traits = {.elementwise = true, .in_place = true}};
+                    .traits = {.in_place = true}};
 
 Tensor sqrt(Tensor x) { return x.builder().emit1(sqrt_op, {x}); }
 

@@ -30,7 +30,7 @@ const OpDef sub_op{.name = "sub",
                    .cpu = binary_cpu<formula>,
                    .tile = binary_tile<formula>,
                    .samples = [] { return binary_samples(); },
-                   .traits = {.elementwise = true, .in_place = true}};
+                   .traits = {.in_place = true}};
 
 Tensor sub(Tensor a, Tensor b) { return a.builder().emit1(sub_op, {a, b}); }
 

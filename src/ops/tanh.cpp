@@ -27,7 +27,7 @@ const OpDef tanh_op{.name = "tanh",
                     .cpu = unary_cpu<formula>,
                     .tile = unary_tile<formula>,
                     .samples = [] { return unary_samples(); },
-                    .traits = {.elementwise = true, .in_place = true}};
+                    .traits = {.in_place = true}};
 
 Tensor tanh(Tensor x) { return x.builder().emit1(tanh_op, {x}); }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <limits>
 #include <map>
+#include <string>
 
 #include "core/error.h"
 #include "ops/chain.h"
@@ -44,6 +45,8 @@ class Groups {
     for (size_t i = 0; i < list_.size(); ++i) {
       const Node& node = graph.node(list_[i]);
       place_[static_cast<size_t>(list_[i])] = static_cast<int64_t>(i);
+      if (node.op->traits.role == ir::Role::state_write)
+        written_.emplace(node.attrs.text("name"), static_cast<int64_t>(i));
       computes_[i + 1] = computes_[i] + (node.op->traits.cost == ir::CostClass::compute ? 1 : 0);
     }
     for (size_t i = 0; i < list_.size(); ++i)
@@ -93,6 +96,13 @@ class Groups {
     members_[b].clear();
   }
 
+  // Where the state that this node reads is overwritten: an old value is read ahead of that.
+  int64_t written_after(const Node& node) const {
+    const auto write =
+        node.op->traits.role == ir::Role::state_read ? written_.find(node.attrs.text("name")) : written_.end();
+    return write == written_.end() ? std::numeric_limits<int64_t>::max() : write->second;
+  }
+
   // The last place of a member at which all of them can stand; nowhere: there is none. None is moved ahead of a product that it
   // stood behind: its result would wait in memory for long, as that of backward would during forward.
   int64_t place_of(const std::vector<int64_t>& all, size_t a, size_t b) const {
@@ -104,6 +114,7 @@ class Groups {
         const NodeId maker = graph_.value(v).producer;
         if (graph_.node(maker).region == node.region && outside(maker))
           after = std::max(after, place_[static_cast<size_t>(maker)]);
+        before = std::min(before, written_after(graph_.node(maker)));
       }
       for (const NodeId user : users_[static_cast<size_t>(node.outputs[0])])
         if (graph_.node(user).region == node.region && outside(user))
@@ -116,11 +127,12 @@ class Groups {
   }
 
   const Graph& graph_;
-  const std::vector<NodeId> list_;
-  const std::vector<std::vector<NodeId>> users_;
-  std::vector<int64_t> place_;     // by node, in the order that stands so far; one for all of a group
-  std::vector<int64_t> group_;     // by node
-  std::vector<int64_t> computes_;  // products before each position
+  std::vector<NodeId> list_;
+  std::vector<std::vector<NodeId>> users_;
+  std::vector<int64_t> place_;              // by node, in the order that stands so far; one for all of a group
+  std::vector<int64_t> group_;              // by node
+  std::vector<int64_t> computes_;           // products before each position
+  std::map<std::string, int64_t> written_;  // where each state is written in this region
   std::vector<std::vector<int64_t>> members_;
 };
 

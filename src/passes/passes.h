@@ -16,8 +16,8 @@ struct Settings {
   int ranks = 1;
   DType compute = DType::f32;              // of products
   std::span<const std::string> shadows{};  // weights that have a shadow in it
-  bool one_grain = false;                  // no rank has a second one
-  bool split = false;                      // they are kept in two halves
+  bool split = false;                      // those weights are kept in two halves (split_masters.cpp)
+  bool one_grain = false;                  // no rank runs a second one (Traits::sums_one_grain)
 };
 
 using PassFunction = std::string (*)(ir::Graph&, const Settings&);

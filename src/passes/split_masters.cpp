@@ -32,7 +32,7 @@ class SplitMasters {
     builder_.enter_region(region);
     std::vector<NodeId>& nodes = graph_.regions()[static_cast<size_t>(region)].nodes;
     for (const NodeId id : std::exchange(nodes, {}))
-      if (!replaced(id)) graph_.regions()[static_cast<size_t>(region)].nodes.push_back(id);
+      if (!rewrite(id)) graph_.regions()[static_cast<size_t>(region)].nodes.push_back(id);
   }
 
   int64_t joins() const { return joins_; }
@@ -42,8 +42,8 @@ class SplitMasters {
     Tensor high, low, joined = {};  // joined: once somebody has asked for it
   };
 
-  // Do other nodes stand for it now?
-  bool replaced(NodeId id) {
+  // Puts nodes on halves in its place; false: it stays, with its inputs joined.
+  bool rewrite(NodeId id) {
     const Node node = graph_.node(id);  // a copy: adding nodes moves them
     const ir::ScopeGuard scope(builder_, node.scope);
     const bool reads = !node.inputs.empty() && halves_.contains(node.inputs[0]);

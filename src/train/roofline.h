@@ -23,6 +23,7 @@ struct InstructionRow {
   int64_t bytes = 0;            // read and written, a step
   double share = 0;             // of the time in all instructions
   std::vector<ir::Gemm> gemms;  // of one run
+  double gemm_seconds = 0;      // a step: its products alone (BestGemm); 0: not measured
 };
 
 // Instructions that differ by no more than the numbers in their scopes ("h.3.mlp") become one, with "*" in place of these;

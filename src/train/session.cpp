@@ -31,8 +31,8 @@ Compiled compile_program(ir::Graph graph, const Programs& programs, const Progra
               {.ranks = dealt ? options.ranks : 1,
                .compute = dealt ? programs.compute : DType::f32,
                .shadows = programs.shadows,
-               .one_grain = !dealt || programs.num_grains <= options.ranks,
-               .split = programs.split},
+               .split = programs.split,
+               .one_grain = !dealt || programs.num_grains <= options.ranks},
               {.dump_folder = options.dump_graph, .disabled = options.disabled_passes, .log = options.log});
   exec::Prepared prepared = exec::prepare(graph, {.threads = options.threads,
                                                   .rank = options.rank,

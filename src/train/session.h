@@ -85,10 +85,11 @@ class Session {
   int threads() const { return threads_; }
 
   void* state(const std::string& name) const;  // in the arena, dense row-major; of a split weight see tensor()
+  // A state as checkpoints hold it: f32 under its name, of a split weight from both halves. Points into the arena.
   checkpoint::TensorEntry tensor(const ir::State& state) const;
-  void write(const ir::State& state,
-             const void* bytes) const;  // and the shadow of a weight; the bytes may be unaligned
-  void initialise(uint64_t seed);       // weights by their initialisers, averages like them, everything else 0
+  // Sets a state from dense row-major bytes of its type, which may be unaligned, and with a weight its shadow and remainder.
+  void write(const ir::State& state, const void* bytes) const;
+  void initialise(uint64_t seed);  // weights by their initialisers, averages like them, everything else 0
 
   int64_t planned_peak_bytes() const;  // of the programs that have run
   int64_t measured_peak_bytes() const { return arena_->touched_bytes(); }

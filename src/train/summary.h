@@ -18,7 +18,8 @@ struct RankNumbers {
   int64_t process_peak_bytes = 0, process_pss_bytes = 0;
   int64_t wire_bytes_sent_planned = 0, wire_bytes_sent_measured = 0, messages_sent = 0;
   int64_t gemm_flops = 0;
-  int64_t allocations_after_step_2 = -1;  // calls of the heap by any thread; -1: not counted
+  // calls of the heap by any thread in steps from the third on, their lines in metrics.jsonl included; -1: the program does not count
+  int64_t allocations_after_step_2 = -1;
   int64_t page_faults_after_step_2 = 0;
 };
 

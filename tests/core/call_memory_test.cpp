@@ -65,6 +65,31 @@ TEST(CallMemory, ABlockThatOutlivesItsCallStaysValid) {
   EXPECT_TRUE(released);
 }
 
+// Teams of threads come and go: what one had, the next one gets.
+TEST(CallMemory, AThreadThatEndsGivesItsMemoryBack) {
+  for (int i = 0; i < 1000; ++i) {
+    bool served = false;
+    std::thread([&] {
+      const CallMemory memory;
+      void* block = call_allocate(16, 16);
+      served = block != nullptr && call_release(block);
+    }).join();
+    ASSERT_TRUE(served) << i << " threads";
+  }
+}
+
+TEST(CallMemory, NoBytesBehindAFullOneAreLeftToTheHeap) {
+  const CallMemory memory;
+  void* first = call_allocate(16, 4096);
+  const size_t room = call_room(first);
+  EXPECT_EQ(call_room(nullptr), 0U);
+  void* rest = call_allocate(room - 16, 16);
+  ASSERT_NE(rest, nullptr);
+  EXPECT_EQ(call_allocate(0, 16), nullptr);
+  EXPECT_TRUE(call_release(rest));
+  EXPECT_TRUE(call_release(first));
+}
+
 TEST(CallMemory, WhatDoesNotFitIsLeftToTheHeap) {
   const CallMemory memory;
   EXPECT_EQ(call_allocate(size_t{1} << 40, 16), nullptr);

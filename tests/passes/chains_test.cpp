@@ -93,6 +93,21 @@ TEST(Chains, AReaderBetweenThemDoesNotDivideThem) {
   EXPECT_NE(text.find("= chain(%0) program=\"1 = relu 0; 2 = exp 1\" results=[1,2]"), std::string::npos) << text;
 }
 
+TEST(Chains, NoneReadsAStateBehindItsWrite) {
+  const std::string text = after(fuse, R"(program p
+state weight f32[4] "w"
+step
+  %w f32[4] = state_read() name="w" shape=[4]
+  %x f32[4] = full() value=2.0 shape=[4]
+  %a f32[4] = exp(%w)
+  state_write(%x) name="w"
+  %s f32[4] = softmax(%a)
+  %b f32[4] = add(%a, %s)
+  output(%b) name="b"
+)");
+  EXPECT_EQ(text.find("chain("), std::string::npos) << text;
+}
+
 TEST(Chains, IntegersStayOutside) {
   const std::string body = R"(  %i i32[4] = input() name="i" dtype="i32" shape=[4]
   %f f32[4] = cast(%i) dtype="f32"

@@ -100,7 +100,7 @@ bench = ask("bench", "cpu isa cores ranks threads_per_rank pairs gemm_peak triad
             "bench", "step", work + "/tiny.yaml", "--pairs", "2", "--ranks", "2")
 has(bench["rows"][0], "name bytes unit values median min max gemm_roofline_ratio bytes_sent_per_rank messages_per_rank memory_bound_share vs")
 assert bench["ranks"] == 2 and len(bench["rows"][0]["values"]) == 2 and bench["rows"][0]["bytes_sent_per_rank"] > 0
-instruction_fields = "op scope detail runs seconds flops bytes share gemm_peak_share triad_share"
+instruction_fields = "op scope detail runs seconds flops bytes share gemm_peak_share gemm_seconds triad_share"
 has(bench["instructions"][0], instruction_fields)
 step = bench["rows"][0]
 assert step["gemm_roofline_ratio"] > 0 and 0 < step["memory_bound_share"] <= 1 and step["peak_resident_bytes"] > 1 << 20

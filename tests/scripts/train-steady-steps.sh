@@ -27,7 +27,7 @@ metrics:
 launch:
   threads_per_rank: 2
 YAML
-sed 's/steps: .*/steps: 40/; s/log_freq: .*/log_freq: 40/' configs/wgan-gp-ring.yaml >"$work/wgan.yaml"
+sed 's/^  steps: .*/  steps: 40/; s/^  log_freq: .*/  log_freq: 40/' configs/wgan-gp-ring.yaml >"$work/wgan.yaml"
 
 # 78 marks: one in each of the first two steps, two in each of the other 38
 run() {  # NAME RANKS CONFIG FLAG...
@@ -40,6 +40,7 @@ run f32 1 gpt
 run bf16 1 gpt --set precision.compute=bf16
 run vocabulary 1 gpt --set model.loss_head=vocabulary
 run one_thread 1 gpt --set launch.threads_per_rank=1
+run four_threads 1 gpt --set launch.threads_per_rank=4  # teams of one size: none ends and is created anew
 run wgan 1 wgan
 run f32-2 2 gpt --set launch.threads_per_rank=1
 run bf16-2 2 gpt --set launch.threads_per_rank=1 --set precision.compute=bf16
@@ -51,7 +52,7 @@ work, failures = sys.argv[1], 0
 # Open MPI grows its lists of fragments once, when that many are first in flight at a time: some blocks and pages of a whole run.
 # A machine under load may take a page away and give it back: fewer faults than a quarter of the steps are not the program's.
 limits = {1: {"allocations": 0, "faults": 9, "threads": 0}, 2: {"allocations": 6, "faults": 40, "threads": 0}}
-for name in ("f32", "bf16", "vocabulary", "one_thread", "wgan", "f32-2", "bf16-2"):
+for name in ("f32", "bf16", "vocabulary", "one_thread", "four_threads", "wgan", "f32-2", "bf16-2"):
     summary = json.load(open(f"{work}/run.{name}/summary.json"))
     for rank in range(summary["ranks"]):
         counted = json.load(open(f"{work}/count.{name}.{rank}"))

@@ -29,7 +29,6 @@ class DnnlLossHead : public LossHeadImpl {
     columns_ = cut_at(spec.classes, whole_columns, 64);
     groups_ = std::min(most_groups, by_rows ? rows_.pieces() : columns_.pieces());
     if (static_cast<double>(spec.n * spec.classes) * static_cast<double>(spec.width) < 1e6) threads_ = 1;
-    threads_ = static_cast<int>(std::min<int64_t>(threads_, std::max(columns_.pieces(), groups_)));
     if (spec.n == 0) return;
     const OneThread one;
     dtype_ = spec.dtype == DType::bf16 && prepare_all(DType::bf16) ? DType::bf16 : DType::f32;
@@ -37,7 +36,9 @@ class DnnlLossHead : public LossHeadImpl {
     lay_out();
   }
 
-  int64_t scratch_bytes() const override { return shared_bytes_ + threads_ * slot_bytes_; }
+  int64_t scratch_bytes() const override {
+    return shared_bytes_ + std::min<int64_t>(threads_, std::max(columns_.pieces(), groups_)) * slot_bytes_;
+  }
 
   void run(const LossHeadArgs& args, char* scratch) override {
     if (spec_.n == 0) {

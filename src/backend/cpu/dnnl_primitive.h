@@ -119,7 +119,7 @@ std::optional<Prepared> prepare(const Product& product, int slots);  // data: a,
 template <typename Body> void for_tasks(int64_t n, int threads, const char* what, const Body& body) {
   if (n == 0) return;
   std::atomic<bool> ok = true;
-  parallel_tasks(static_cast<int>(std::min<int64_t>(threads, n)), n, [&](int64_t task, int slot) {
+  parallel_tasks(threads, n, [&](int64_t task, int slot) {
     const OneThread one;
     if (!body(task, slot)) ok = false;
   });

@@ -85,13 +85,13 @@ class Flash::Impl {
       : spec_(spec), loops_(loops_for(spec)), layout_(layout_of(spec, loops_)) {
     const int64_t tiles = (spec.q_len + layout_.q_tile - 1) / layout_.q_tile;
     tasks_ = spec.batch * spec.heads * (pass == forward ? tiles : 1);
-    threads_ = static_cast<int>(std::min<int64_t>(threads, std::max<int64_t>(tasks_, 1)));
+    threads_ = threads;
     slice_ = flash::up(pass == forward ? flash::ForwardScratch(layout_, nullptr).pieces.used()
                                        : flash::BackwardScratch(layout_, nullptr).pieces.used(),
                        64);
   }
 
-  int64_t scratch_bytes() const { return threads_ * slice_; }
+  int64_t scratch_bytes() const { return std::clamp<int64_t>(tasks_, 1, threads_) * slice_; }
 
   void run_forward(const FlashInputs& in, void* y, float* lse, void* scratch) const {
     const int64_t heads = spec_.batch * spec_.heads, tiles = heads == 0 ? 0 : tasks_ / heads;

@@ -132,4 +132,9 @@ template <typename T> void store(T* p, Lanes x, int64_t count) {
   }
 }
 
+// n elements of one dtype as another
+template <typename From, typename To> void copy_lanes(const From* from, To* to, int64_t n) {
+  for_lanes(n, [&](int64_t i, int64_t count) { store(to + i, load(from + i, count), count); });
+}
+
 }  // namespace ringmaster::backend

@@ -29,11 +29,12 @@ class Bf16LossHead : public LossHeadImpl {
     whole_.rows = rows_.size;
     groups_ = std::min(loss_head::most_groups, slices() ? rows_.pieces() : columns_.pieces());
     const bool small = static_cast<double>(spec.n * spec.classes) * static_cast<double>(spec.width) < 1e6;
-    threads_ = small ? 1 : static_cast<int>(std::min<int64_t>(threads, std::max(columns_.pieces(), groups_)));
+    threads_ = small ? 1 : threads;
   }
 
   int64_t scratch_bytes() const override {
-    return Shared(*this, nullptr).pieces.used() + threads_ * Slot(*this, nullptr).pieces.used();
+    const int64_t slots = std::min<int64_t>(threads_, std::max({whole_.strips(), columns_.pieces(), groups_}));
+    return Shared(*this, nullptr).pieces.used() + slots * Slot(*this, nullptr).pieces.used();
   }
 
   void run(const LossHeadArgs& args, char* scratch) override {
@@ -119,12 +120,11 @@ class Bf16LossHead : public LossHeadImpl {
   }
   void pack_strips(const LossHeadArgs& args, char* scratch, int64_t i, uint32_t* to) const {
     const Tile t = tile(i, 0);
-    for_tasks(t.strips(), threads_, "packing", [&](int64_t k, int slot) {
+    parallel_tasks(threads_, t.strips(), [&](int64_t k, int slot) {
       const int64_t first = k * lanes;
       const flash::Source from{x_of(args, i) + first * t.width, t.width, t.width, DType::bf16, 2};
       flash::pack_strip(from, std::min(lanes, t.rows - first), to + first * t.channel_pairs(),
                         slot_of(scratch, slot).staging);
-      return true;
     });
   }
 
@@ -144,14 +144,13 @@ class Bf16LossHead : public LossHeadImpl {
     const Tile whole = tile(i, 0);
     std::fill_n(shared.at, whole.padded_rows(), 0.0F);
     pack_strips(args, scratch, i, shared.strips);
-    for_tasks(columns_.pieces(), threads_, "logits", [&](int64_t j, int slot) {
+    parallel_tasks(threads_, columns_.pieces(), [&](int64_t j, int slot) {
       const Slot s = slot_of(scratch, slot);
       const int64_t at = j * whole.padded_rows();
       loss_head::avx512_bf16.exponentials(
           tile(i, j), weight_of(args, j, s), shared.strips,
           {.targets = targets_of(args, i, j, s), .top = shared.top + at, .total = shared.total + at, .at = shared.at},
           gradients() ? exps_of(shared, j) : s.e);
-      return true;
     });
     float* loss = args.loss + rows_.begin(i);
     losses(whole, shared, loss);
@@ -193,7 +192,7 @@ class Bf16LossHead : public LossHeadImpl {
     const int64_t begin = rows_.begin(i), dx_size = whole_.padded_rows() * whole_.padded_width();
     keep_rows(whole, args.loss + begin, args.d_loss + begin, shared.d_loss, shared.at_target);
     loops.pack_pairs(x_of(args, i), whole.rows, whole.padded_rows(), whole.width, shared.pairs);
-    for_tasks(groups_, threads_, "gradients of logits", [&](int64_t group, int slot) {
+    parallel_tasks(threads_, groups_, [&](int64_t group, int slot) {
       const Slot s = slot_of(scratch, slot);
       const int64_t first = first_of(group, columns_), end = first_of(group + 1, columns_);
       for (int64_t j = first; j < end; ++j) {
@@ -204,7 +203,6 @@ class Bf16LossHead : public LossHeadImpl {
         loops.dweight(t, s.d_rows, shared.pairs, i > 0, args.dweight + columns_.begin(j) * t.width);
         loops.dx(t, weight_of(args, j, s), s.d_strips, j > first, s.w_pairs, shared.dx + group * dx_size);
       }
-      return true;
     });
     write_dx(args, i, shared.dx, groups_);
   }
@@ -234,12 +232,11 @@ class Bf16LossHead : public LossHeadImpl {
     for (int64_t j = 0; j < columns_.pieces(); ++j) {
       float* dweight = args.dweight + columns_.begin(j) * spec_.width;
       const int64_t size = whole_.classes * spec_.width;
-      for_tasks(groups_, threads_, "gradients of a slice", [&](int64_t group, int slot) {
+      parallel_tasks(threads_, groups_, [&](int64_t group, int slot) {
         float* sum = group == 0 && !args.add ? dweight : shared.partial + group * size;
         const int64_t first = first_of(group, rows_), end = first_of(group + 1, rows_);
         for (int64_t i = first; i < end; ++i)
           gradients_of_tile(args, shared, slot_of(scratch, slot), i, j, i > first, sum);
-        return true;
       });
       finish_slice(dweight, shared.partial, size, groups_, columns_.length(j) * spec_.width, args.add, threads_);
     }

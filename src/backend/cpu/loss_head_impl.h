@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// loss_head_impl: the two ways of loss_head.h, and what they share. Private to them.
+// loss_head_impl: the two implementations of LossHead, by products of oneDNN and by tiles of our own, and what they share. Private to
+// them.
 #pragma once
 #include <memory>
 

@@ -132,7 +132,7 @@ void add_partials(const float* partials, int64_t stride, int64_t count, int64_t 
   });
 }
 
-void finish_slice(float* out, float* partials, int64_t stride, int64_t count, int64_t n, bool add, int threads) {
+void finish_slice(float* out, const float* partials, int64_t stride, int64_t count, int64_t n, bool add, int threads) {
   if (count == 1 && !add) return;
   for_pieces(n, threads, [&](int64_t i, int64_t lanes) {
     Lanes sums = load((add ? partials : out) + i, lanes);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// loss_head_rows: what loss_head does to tiles of logits between its products. Private to dnnl_loss_head.cpp. A tile is dense,
+// loss_head_rows: what loss_head does to tiles of logits between its products. Private to the implementations (loss_head_impl.h). A tile is dense,
 // [rows][its columns]; only differences of logits enter, as in the op cross_entropy.
 #pragma once
 #include <cstdint>
@@ -38,6 +38,6 @@ void target_logits(const void* x, const void* weight, const int32_t* targets, DT
 // out[i] = sum over g of partials[g * stride + i], in the order of g, rounded once
 void add_partials(const float* partials, int64_t stride, int64_t count, int64_t n, DType dtype, void* out, int threads);
 // out[i] = or += the same sum; without `add` the partial 0 lies in `out`
-void finish_slice(float* out, float* partials, int64_t stride, int64_t count, int64_t n, bool add, int threads);
+void finish_slice(float* out, const float* partials, int64_t stride, int64_t count, int64_t n, bool add, int threads);
 
 }  // namespace ringmaster::backend

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // parallel: loops shared out over OpenMP threads. What is meant for one thread opens no parallel region: libgomp would allocate a
-// team for it and free it again, once a loop.
+// team for it and free it again, once a loop. All others open one of all threads, whatever they have to do: libgomp ends threads
+// when a smaller team follows a larger one, and creates them anew for the next.
 #pragma once
 #include <omp.h>
 
+#include <atomic>
 #include <cstdint>
 
 namespace ringmaster::backend {
@@ -29,14 +31,22 @@ template <typename Body> void parallel_simd(int threads, int64_t n, const Body& 
   for (int64_t i = 0; i < n; ++i) body(i);
 }
 
-// body(task, slot) for tasks 0..n-1 as threads become free; a slot is a thread's number in 0..threads-1.
+// body(task, slot) for tasks 0..n-1 as threads become free; slots count the threads that got a task: below threads and below n.
 template <typename Body> void parallel_tasks(int threads, int64_t n, const Body& body) {
-  if (threads <= 1) {
+  if (threads <= 1 || n <= 1) {
     for (int64_t task = 0; task < n; ++task) body(task, 0);
     return;
   }
-#pragma omp parallel for num_threads(threads) schedule(dynamic)
-  for (int64_t task = 0; task < n; ++task) body(task, omp_get_thread_num());
+  std::atomic<int> slots = 0;
+#pragma omp parallel num_threads(threads)
+  {
+    int slot = -1;
+#pragma omp for schedule(dynamic)
+    for (int64_t task = 0; task < n; ++task) {
+      if (slot < 0) slot = slots.fetch_add(1, std::memory_order_relaxed);
+      body(task, slot);
+    }
+  }
 }
 
 }  // namespace ringmaster::backend
