@@ -13,8 +13,7 @@ inline bool is_wide() {
 
 // `flatten` draws all that `body` calls into here, where it is compiled for the wider registers.
 template <typename Body>
-[[gnu::target("avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512"), gnu::flatten, gnu::noinline]] void
-run_wide(const Body& body) {
+[[gnu::target("avx512f,avx512bw,avx512dq,avx512vl"), gnu::flatten, gnu::noinline]] void run_wide(const Body& body) {
   body();
 }
 
