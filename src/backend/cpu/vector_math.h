@@ -50,9 +50,13 @@ inline float exp_of(float x) {
   const float n = __builtin_rintf(x * 0x1.715476p+0F);
   float r = __builtin_fmaf(n, -0x1.62e4p-1F, x);
   r = __builtin_fmaf(n, -0x1.7f7d1cp-20F, r);
-  float p = 1.0F / 5040.0F;
-  for (const float c : {1.0F / 720.0F, 1.0F / 120.0F, 1.0F / 24.0F, 1.0F / 6.0F, 0.5F, 1.0F, 1.0F})
-    p = __builtin_fmaf(p, r, c);
+  float p = __builtin_fmaf(1.0F / 5040.0F, r, 1.0F / 720.0F);  // no inner loop: the outer one would not be vectorised
+  p = __builtin_fmaf(p, r, 1.0F / 120.0F);
+  p = __builtin_fmaf(p, r, 1.0F / 24.0F);
+  p = __builtin_fmaf(p, r, 1.0F / 6.0F);
+  p = __builtin_fmaf(p, r, 0.5F);
+  p = __builtin_fmaf(p, r, 1.0F);
+  p = __builtin_fmaf(p, r, 1.0F);
   const float half = __builtin_rintf(n * 0.5F);
   return p * power_of_two(half) * power_of_two(n - half);
 }
