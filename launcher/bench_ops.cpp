@@ -82,6 +82,14 @@ void check(const Arguments& arguments) {
                .cure = "name a CONFIG, or leave --set out"});
 }
 
+// The table has no room for it.
+void add_gemm_seconds(std::vector<train::InstructionRow>& rows, int threads) {
+  train::BestGemm best(threads);
+  for (train::InstructionRow& row : rows)
+    row.gemm_seconds =
+        train::roofline_seconds(train::step_gemms({row}), [&](const ir::Gemm& g) { return best.seconds(g); });
+}
+
 }  // namespace
 
 int bench_ops(const Arguments& arguments) {
@@ -104,14 +112,11 @@ int bench_ops(const Arguments& arguments) {
     const auto comm = comm::make_single();
     train::BenchStep bench(*resolved, *comm, 1);
     rows = train::time_alone(bench, wanted);
-    train::BestGemm best(threads);
-    for (train::InstructionRow& row : rows)
-      row.gemm_seconds =
-          train::roofline_seconds(train::step_gemms({row}), [&](const ir::Gemm& g) { return best.seconds(g); });
   } else {
     rows = train::time_samples(threads, wanted);
   }
   if (arguments.has("--json")) {
+    if (has_config) add_gemm_seconds(rows, threads);
     json out = machine_json(machine);
     out["pairs"] = 1;
     out["rows"] = json::array();

@@ -4,12 +4,7 @@ alternating pairs on the same cores, at 4,096 and 16,384 tokens. Run it with the
 (bench/python/make_env prints it). Closes with the median, smallest and largest ratio (above 1, ours is faster) and share of the
 machine's matrix peak; the seven products of a causal attention are counted."""
 
-import argparse
-import json
-import statistics
-import subprocess
 import sys
-from pathlib import Path
 
 import trials
 
@@ -29,33 +24,21 @@ print(json.dumps({"seconds": min(seconds[1:]), "version": torch.__version__}))
 """
 
 
-def ours(tokens):
-    line = [trials.program(), "bench", "ops", "configs/gpt2-124m.yaml", "--filter", "^attention", "--set", "precision.compute=bf16",
-            "--set", "model.layers=1", "--set", "model.heads=8", "--set", "model.width=512", "--set", f"training.seq_len={tokens}",
-            "--set", "training.global_batch_size=1", "--set", "training.grain_size=1", "--json"]
-    report = json.loads(subprocess.run(line, check=True, capture_output=True, cwd=trials.ROOT).stdout)
-    rows = report["instructions"]
-    return report, sum(row["seconds"] for row in rows), sum(row["flops"] for row in rows)
-
-
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=15)
-    parser.add_argument("--out", required=True, type=Path, metavar="FILE.jsonl", help="one line a pair is added to it")
-    options = parser.parse_args()
+    options = trials.paired(__doc__)
     wanted = [{"campaign": "attention", "tokens": t, "pair": n} for t in (4096, 16384) for n in range(options.pairs)]
     for pair in trials.missing(options.out, wanted):
-        report, seconds, flops = ours(pair["tokens"])
-        line = [sys.executable, "-c", THEIRS, str(report["cores"]), str(pair["tokens"])]
-        theirs = json.loads(subprocess.run(line, check=True, capture_output=True).stdout)
+        report = trials.bench("ops", "configs/gpt2-124m.yaml", "--filter", "^attention", "--set", "precision.compute=bf16", "--set",
+                              "model.layers=1", "--set", "model.heads=8", "--set", "model.width=512", "--set",
+                              f"training.seq_len={pair['tokens']}", "--set", "training.global_batch_size=1", "--set",
+                              "training.grain_size=1")
+        seconds, flops = trials.total(report["instructions"], "seconds"), trials.total(report["instructions"], "flops")
+        theirs = trials.peer(THEIRS, report["cores"], pair["tokens"])
         trials.record(options.out, pair, {
             "seconds": seconds, "flops": flops, "torch_seconds": theirs["seconds"], "torch": theirs["version"], "isa": report["isa"],
             "ratio": theirs["seconds"] / seconds, "of_peak": flops / seconds / report["gemm_peak"]["bf16"]})
-    lines = [line for line in map(json.loads, options.out.read_text().splitlines()) if line["campaign"] == "attention"]
     for tokens in (4096, 16384):
-        for name in ("ratio", "of_peak"):
-            values = [line[name] for line in lines if line["tokens"] == tokens]
-            print(f"{tokens:6} {name:8} {statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f}, {len(values)} pairs)")
+        trials.close(options.out, "attention", ["ratio", "of_peak"], tokens=tokens)
     return 0
 
 

@@ -3,12 +3,7 @@
 clip_grad_norm_ + fused AdamW + casts to bf16, in alternating pairs on the same cores. Run it with the Python that `bench --vs` uses
 (bench/python/make_env prints it). Closes with the median, smallest and largest ratio; above 1, ours is faster."""
 
-import argparse
-import json
-import statistics
-import subprocess
 import sys
-from pathlib import Path
 
 import trials
 
@@ -37,29 +32,18 @@ print(json.dumps({"seconds": sorted(seconds[2:])[5], "version": torch.__version_
 """
 
 
-def ours():
-    line = [trials.program(), "bench", "step", "configs/gpt2-124m.yaml", "--pairs", "3", "--set", "precision.compute=bf16",
-            "--set", "training.seq_len=256", "--set", "training.global_batch_size=1", "--json"]
-    report = json.loads(subprocess.run(line, check=True, capture_output=True, cwd=trials.ROOT).stdout)
-    rows = [row for row in report["instructions"] if row["op"] in OPS]
-    return report, sum(row["seconds"] for row in rows), sum(row["bytes"] for row in rows)
-
-
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=15)
-    parser.add_argument("--out", required=True, type=Path, metavar="FILE.jsonl", help="one line a pair is added to it")
-    options = parser.parse_args()
+    options = trials.paired(__doc__)
     for pair in trials.missing(options.out, [{"campaign": "optimizer", "pair": n} for n in range(options.pairs)]):
-        report, seconds, count = ours()
-        theirs = json.loads(subprocess.run([sys.executable, "-c", THEIRS, str(report["cores"])], check=True, capture_output=True).stdout)
+        report = trials.bench("step", "configs/gpt2-124m.yaml", "--pairs", "3", "--set", "precision.compute=bf16", "--set",
+                              "training.seq_len=256", "--set", "training.global_batch_size=1")
+        rows = [row for row in report["instructions"] if row["op"] in OPS]
+        seconds, count = trials.total(rows, "seconds"), trials.total(rows, "bytes")
+        theirs = trials.peer(THEIRS, report["cores"])
         trials.record(options.out, pair, {
             "seconds": seconds, "bytes": count, "torch_seconds": theirs["seconds"], "torch": theirs["version"], "isa": report["isa"],
             "ratio": theirs["seconds"] / seconds, "over_triad": count / seconds / report["triad_bytes_per_second"]})
-    lines = [line for line in map(json.loads, options.out.read_text().splitlines()) if line["campaign"] == "optimizer"]
-    for name in ("ratio", "over_triad"):
-        values = [line[name] for line in lines]
-        print(f"{name:12} {statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f}, {len(values)} pairs)")
+    trials.close(options.out, "optimizer", ["ratio", "over_triad"])
     return 0
 
 

@@ -6,7 +6,9 @@ import argparse
 import datetime
 import json
 import os
+import statistics
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -48,6 +50,39 @@ def record(out, trial, result):
     with out.open("a") as file:
         file.write(json.dumps(line) + "\n")
     print(json.dumps(line), flush=True)
+
+
+def paired(doc):
+    """--pairs and --out of a campaign that measures pairs"""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=15)
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE.jsonl", help="one line a pair is added to it")
+    return parser.parse_args()
+
+
+def bench(*words):
+    """what `ringmaster bench ... --json` says"""
+    line = [program(), "bench", *words, "--json"]
+    return json.loads(subprocess.run(line, check=True, stdout=subprocess.PIPE, cwd=ROOT).stdout)
+
+
+def peer(script, *words):
+    """what a Python script prints as JSON, run with the Python of this campaign"""
+    return json.loads(subprocess.run([sys.executable, "-c", script, *map(str, words)], check=True, stdout=subprocess.PIPE).stdout)
+
+
+def total(rows, field):
+    return sum(row[field] for row in rows)
+
+
+def close(out, campaign, fields, **where):
+    """prints the median, smallest and largest of each field over the lines of a campaign"""
+    lines = [line for line in map(json.loads, out.read_text().splitlines()) if line["campaign"] == campaign]
+    lines = [line for line in lines if where.items() <= line.items()]
+    name = " ".join(str(value) for value in where.values())
+    for field in fields:
+        values = [line[field] for line in lines]
+        print(f"{name:12} {field:12} {statistics.median(values):.3f} ({min(values):.3f} to {max(values):.3f}, {len(values)} pairs)")
 
 
 def train(config, ranks, sets):

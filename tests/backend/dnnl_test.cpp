@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the oneDNN wrapper promises beyond the numbers, which the conformance suite judges op by op.
 #include "backend/cpu/dnnl.h"
+#include "tests/backend/scratch.h"
 
 #include <gtest/gtest.h>
 #include <omp.h>
@@ -18,11 +19,8 @@ std::vector<float> product(int threads, int64_t m, int64_t n, int64_t k) {
   for (size_t i = 0; i < a.size(); ++i) a[i] = static_cast<float>(i % 17) / 16.0F - 0.5F;
   for (size_t i = 0; i < b.size(); ++i) b[i] = static_cast<float>(i % 23) / 22.0F - 0.5F;
   Matmul matmul({.m = m, .n = n, .k = k}, threads);
-  std::vector<char> scratch(static_cast<size_t>(matmul.scratch_bytes()) + 64);
-  void* aligned = scratch.data();
-  size_t space = scratch.size();
-  std::align(64, static_cast<size_t>(matmul.scratch_bytes()), aligned, space);
-  matmul.run(a.data(), b.data(), nullptr, c.data(), aligned);
+  const Scratch scratch(matmul.scratch_bytes());
+  matmul.run(a.data(), b.data(), nullptr, c.data(), scratch.data());
   return c;
 }
 
@@ -56,10 +54,8 @@ template <typename T> void expect_unrounded(DType dtype, T (*narrow)(float)) {
   Matmul first({.m = m, .n = n, .k = k, .dtype = dtype, .out = DType::f32}, 2);
   Matmul more({.m = m, .n = n, .k = k, .dtype = dtype, .out = DType::f32, .panels = true}, 2);
   const int64_t bytes = std::max(first.scratch_bytes(), more.scratch_bytes());
-  std::vector<char> memory(static_cast<size_t>(bytes) + 64);
+  const Scratch memory(bytes);
   void* scratch = memory.data();
-  size_t space = memory.size();
-  std::align(64, static_cast<size_t>(bytes), scratch, space);
   std::vector<float> c(static_cast<size_t>(m * n), -1.0F);
   first.run(a.data(), b.data(), nullptr, c.data(), scratch);
   for (const float times : {1.0F, 2.0F, 3.0F}) {

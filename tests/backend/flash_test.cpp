@@ -3,6 +3,9 @@
 // instruction sets, memory.
 #include "backend/cpu/flash.h"
 
+#include "core/isa.h"
+#include "tests/backend/scratch.h"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -72,10 +75,8 @@ std::vector<float> decode(const std::vector<char>& x, DType dtype) {
 Result run(const Problem& p, int threads = 1) {
   const Flash forward(p.spec, Flash::forward, threads), backward(p.spec, Flash::backward, threads);
   const int64_t bytes = std::max(forward.scratch_bytes(), backward.scratch_bytes());
-  std::vector<char> memory(static_cast<size_t>(bytes) + 64, '\xff');  // NaN
+  const Scratch memory(bytes);
   void* scratch = memory.data();
-  size_t space = memory.size();
-  std::align(64, static_cast<size_t>(bytes), scratch, space);
   const DType dtype = p.spec.dtype;
   const std::vector<char> q = encode(p.q, dtype), k = encode(p.k, dtype), v = encode(p.v, dtype),
                           dy = encode(p.dy, dtype);
@@ -232,7 +233,7 @@ bool equal(const Result& a, const Result& b) {
 }
 
 TEST(Flash, Avx2AndAvx512GiveTheSameBits) {
-  if (!__builtin_cpu_supports("avx512bw")) GTEST_SKIP() << "this CPU has no AVX-512";
+  if (usable_isa() < Isa::avx512) GTEST_SKIP() << "this CPU has no AVX-512";
   for (const DType dtype : {DType::f32, DType::f16})
     for (const bool causal : {false, true}) {
       Problem p(2, 2, 131, 37, causal);
@@ -246,7 +247,7 @@ TEST(Flash, Avx2AndAvx512GiveTheSameBits) {
 
 // The dot products of AVX512-BF16 sum in another order, so bits differ; rounding points do not.
 TEST(Flash, Bf16WithoutItsInstructionsRoundsAtTheSamePoints) {
-  if (!__builtin_cpu_supports("avx512bf16")) GTEST_SKIP() << "this CPU has no AVX512-BF16";
+  if (usable_isa() < Isa::avx512_bf16) GTEST_SKIP() << "this CPU has no AVX512-BF16";
   Problem p(1, 2, 131, 37, true);
   const Result wide = run(p);
   p.spec.dtype = DType::bf16;

@@ -11,8 +11,6 @@
 namespace ringmaster::backend {
 namespace {
 
-using loss_head::cut_at, loss_head::most_groups, loss_head::whole_rows;
-
 constexpr int64_t whole_columns = 512;
 
 // One kind of product over whole and last pieces of rows and columns.
@@ -23,12 +21,7 @@ struct Pieces {
 
 class DnnlLossHead : public LossHeadImpl {
  public:
-  DnnlLossHead(const LossHeadSpec& spec, int threads) : spec_(spec), threads_(threads) {
-    const bool by_rows = spec.kind == LossHeadSpec::vocabulary;
-    rows_ = by_rows ? cut_at(spec.n, whole_rows, 16) : Cut{spec.n, std::max<int64_t>(1, std::min(spec.n, whole_rows))};
-    columns_ = cut_at(spec.classes, whole_columns, 64);
-    groups_ = std::min(most_groups, by_rows ? rows_.pieces() : columns_.pieces());
-    if (static_cast<double>(spec.n * spec.classes) * static_cast<double>(spec.width) < 1e6) threads_ = 1;
+  DnnlLossHead(const LossHeadSpec& spec, int threads) : LossHeadImpl(spec, threads, 16, whole_columns) {
     if (spec.n == 0) return;
     const OneThread one;
     dtype_ = spec.dtype == DType::bf16 && prepare_all(DType::bf16) ? DType::bf16 : DType::f32;
@@ -38,16 +31,6 @@ class DnnlLossHead : public LossHeadImpl {
 
   int64_t scratch_bytes() const override {
     return shared_bytes_ + std::min<int64_t>(threads_, std::max(columns_.pieces(), groups_)) * slot_bytes_;
-  }
-
-  void run(const LossHeadArgs& args, char* scratch) override {
-    if (spec_.n == 0) {
-      if (spec_.kind != LossHeadSpec::loss && !args.add)
-        std::memset(args.dweight, 0, static_cast<size_t>(spec_.classes * spec_.width * 4));
-      return;
-    }
-    if (spec_.kind == LossHeadSpec::vocabulary) return run_vocabulary(args, scratch);
-    for (int64_t i = 0; i < rows_.pieces(); ++i) run_rows(args, scratch, i);
   }
 
  private:
@@ -93,7 +76,7 @@ class DnnlLossHead : public LossHeadImpl {
     const int64_t r = rows_.size, v = columns_.size, c = spec_.width;
     const auto shared = [&](int64_t bytes) { return std::exchange(shared_bytes_, shared_bytes_ + aligned(bytes)); };
     const auto own = [&](int64_t bytes) { return std::exchange(slot_bytes_, slot_bytes_ + aligned(bytes)); };
-    const bool gradients = spec_.kind != LossHeadSpec::loss, vocabulary = spec_.kind == LossHeadSpec::vocabulary;
+    const bool vocabulary = slices();
     at_ = shared((vocabulary ? spec_.n : r) * 4);
     if (!vocabulary) {
       top_ = shared(r * columns_.pieces() * 4);
@@ -108,9 +91,9 @@ class DnnlLossHead : public LossHeadImpl {
       if (spec_.dtype != DType::f32) dx_ = shared(spec_.n * c * 4);
     }
     if (spec_.kind != LossHeadSpec::rows) own_logits_ = own(r * v * 4);
-    if (gradients) own_d_ = own(r * v * size());
+    if (gradients()) own_d_ = own(r * v * size());
     if (widens()) {
-      if (gradients) own_wide_d_ = own(r * v * 4);
+      if (gradients()) own_wide_d_ = own(r * v * 4);
       own_wide_x_ = own(r * c * 4);
       own_wide_weight_ = own(v * c * 4);
     }
@@ -151,7 +134,7 @@ class DnnlLossHead : public LossHeadImpl {
   }
 
   // ---- loss, and gradients with a row's exponentials kept
-  void run_rows(const LossHeadArgs& args, char* scratch, int64_t i) {
+  void run_rows(const LossHeadArgs& args, char* scratch, int64_t i) override {
     const RowsOfTiles tiles{.rows = rows_.length(i),
                             .columns = columns_.total,
                             .tile = columns_.size,
@@ -159,17 +142,16 @@ class DnnlLossHead : public LossHeadImpl {
                             .at = shared_floats(scratch, at_),
                             .top = shared_floats(scratch, top_),
                             .total = shared_floats(scratch, total_)};
-    const bool gradients = spec_.kind == LossHeadSpec::rows;
     for_tasks(columns_.pieces(), threads_, "logits", [&](int64_t j, int slot) {
       const Slot s = slot_of(scratch, slot);
-      float* tile = gradients ? exps_of(scratch, j) : s.logits;
+      float* tile = gradients() ? exps_of(scratch, j) : s.logits;
       if (!multiply(logits, i, j, slot, x_of(args, i, s), weight_of(args, j, s), tile, s)) return false;
       tiles.exponentials(j, tile);
       return true;
     });
     float* loss = args.loss + rows_.begin(i);
     tiles.losses(loss);
-    if (!gradients) return;
+    if (!gradients()) return;
     const float* d_loss = args.d_loss + rows_.begin(i);
     tiles.factors(loss, d_loss);
     for_tasks(groups_, threads_, "gradients of logits", [&](int64_t group, int slot) {
@@ -192,10 +174,9 @@ class DnnlLossHead : public LossHeadImpl {
   float* exps_of(char* scratch, int64_t j) const {
     return shared_floats(scratch, exps_) + j * rows_.size * columns_.size;
   }
-  int64_t first_of(int64_t group, const Cut& pieces) const { return group * pieces.pieces() / groups_; }
 
   // ---- gradients from logits computed once more
-  void run_vocabulary(const LossHeadArgs& args, char* scratch) {
+  void run_vocabulary(const LossHeadArgs& args, char* scratch) override {
     const int64_t c = spec_.width;
     float *at = shared_floats(scratch, at_),
           *dx = spec_.dtype == DType::f32 ? static_cast<float*>(args.dx) : shared_floats(scratch, dx_);
@@ -227,11 +208,7 @@ class DnnlLossHead : public LossHeadImpl {
     if (spec_.dtype != DType::f32) add_partials(dx, 0, 1, spec_.n * c, spec_.dtype, args.dx, threads_);
   }
 
-  LossHeadSpec spec_;
-  int threads_;
   DType dtype_ = DType::f32;  // of the products
-  Cut rows_{}, columns_{};
-  int64_t groups_ = 1;
   std::array<Pieces, kinds> products_;
   int64_t shared_bytes_ = 0, slot_bytes_ = 0;
   int64_t at_ = 0, top_ = 0, total_ = 0, exps_ = 0, partial_ = 0, dx_ = 0;  // offsets in the shared part

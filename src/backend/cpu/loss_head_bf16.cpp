@@ -21,36 +21,15 @@ constexpr int64_t tile_classes = 128, slice = 256;
 class Bf16LossHead : public LossHeadImpl {
  public:
   Bf16LossHead(const LossHeadSpec& spec, int threads)
-      : spec_(spec),
-        rows_(loss_head::cut_at(spec.n, loss_head::whole_rows, lanes)),
-        columns_(loss_head::cut_at(spec.classes, slices() ? slice : tile_classes, 64)),
-        whole_{rows_.size, columns_.size, spec.width} {
-    if (!slices()) rows_ = {spec.n, std::max<int64_t>(1, std::min(spec.n, loss_head::whole_rows))};
-    whole_.rows = rows_.size;
-    groups_ = std::min(loss_head::most_groups, slices() ? rows_.pieces() : columns_.pieces());
-    const bool small = static_cast<double>(spec.n * spec.classes) * static_cast<double>(spec.width) < 1e6;
-    threads_ = small ? 1 : threads;
-  }
+      : LossHeadImpl(spec, threads, lanes, spec.kind == LossHeadSpec::vocabulary ? slice : tile_classes),
+        whole_{rows_.size, columns_.size, spec.width} {}
 
   int64_t scratch_bytes() const override {
     const int64_t slots = std::min<int64_t>(threads_, std::max({whole_.strips(), columns_.pieces(), groups_}));
     return Shared(*this, nullptr).pieces.used() + slots * Slot(*this, nullptr).pieces.used();
   }
 
-  void run(const LossHeadArgs& args, char* scratch) override {
-    if (spec_.n == 0) {
-      if (gradients() && !args.add) std::memset(args.dweight, 0, static_cast<size_t>(spec_.classes * spec_.width * 4));
-    } else if (slices()) {
-      run_vocabulary(args, scratch);
-    } else {
-      for (int64_t i = 0; i < rows_.pieces(); ++i) run_rows(args, scratch, i);
-    }
-  }
-
  private:
-  bool gradients() const { return spec_.kind != LossHeadSpec::loss; }
-  bool slices() const { return spec_.kind == LossHeadSpec::vocabulary; }
-
   // ---- scratch: one piece of rows with all its tiles, or with slices of the classes all rows
   struct Shared {
     Shared(const Bf16LossHead& h, char* base) : pieces(base) {
@@ -139,7 +118,7 @@ class Bf16LossHead : public LossHeadImpl {
   }
 
   // ---- loss, and gradients with a row's exponentials kept
-  void run_rows(const LossHeadArgs& args, char* scratch, int64_t i) {
+  void run_rows(const LossHeadArgs& args, char* scratch, int64_t i) override {
     const Shared shared(*this, scratch);
     const Tile whole = tile(i, 0);
     std::fill_n(shared.at, whole.padded_rows(), 0.0F);
@@ -157,7 +136,6 @@ class Bf16LossHead : public LossHeadImpl {
     if (gradients()) gradients_of_rows(args, scratch, i);
   }
   float* exps_of(const Shared& shared, int64_t j) const { return shared.e + j * whole_.logits(); }
-  int64_t first_of(int64_t group, const Cut& pieces) const { return group * pieces.pieces() / groups_; }
 
   // lse and loss of each row from its tiles
   void losses(const Tile& t, const Shared& shared, float* loss) const {
@@ -218,7 +196,7 @@ class Bf16LossHead : public LossHeadImpl {
   }
 
   // ---- gradients from logits computed once more
-  void run_vocabulary(const LossHeadArgs& args, char* scratch) {
+  void run_vocabulary(const LossHeadArgs& args, char* scratch) override {
     const Shared shared(*this, scratch);
     for (int64_t i = 0; i < rows_.pieces(); ++i) {
       const int64_t at = i * whole_.padded_rows(), begin = rows_.begin(i);
@@ -259,17 +237,13 @@ class Bf16LossHead : public LossHeadImpl {
     loops.dx(t, weight, s.d_strips, j > 0, s.w_pairs, shared.dx + at * whole_.padded_width());
   }
 
-  LossHeadSpec spec_;
-  Cut rows_, columns_;
   Tile whole_;  // none is larger
-  int64_t groups_ = 1;
-  int threads_ = 1;
 };
 
 }  // namespace
 
 bool has_bf16_loss_head(const LossHeadSpec& spec) {
-  return spec.dtype == DType::bf16 && spec.width % 2 == 0 && usable_isa() >= Isa::avx512_bf16;
+  return spec.dtype == DType::bf16 && spec.width % 2 == 0 && usable_isa() == Isa::avx512_bf16;
 }
 
 std::unique_ptr<LossHeadImpl> make_bf16_loss_head(const LossHeadSpec& spec, int threads) {

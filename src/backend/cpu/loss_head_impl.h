@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// loss_head_impl: the two implementations of LossHead, by products of oneDNN and by tiles of our own, and what they share. Private to
-// them.
+// loss_head_impl: the two implementations of LossHead, by products of oneDNN and by tiles of our own, and what they share: which pieces
+// the rows and classes are cut into, and in which order. Private to them.
 #pragma once
 #include <memory>
 
@@ -13,24 +13,29 @@ class LossHeadImpl {
  public:
   virtual ~LossHeadImpl() = default;
   virtual int64_t scratch_bytes() const = 0;
-  virtual void run(const LossHeadArgs& args, char* scratch) = 0;
+  void run(const LossHeadArgs& args, char* scratch);
+
+ protected:
+  // Rows are cut at multiples of `row_step` where slices of the classes make the gradients, classes into pieces of `most_columns`.
+  LossHeadImpl(const LossHeadSpec& spec, int threads, int64_t row_step, int64_t most_columns);
+
+  bool gradients() const { return spec_.kind != LossHeadSpec::loss; }
+  bool slices() const { return spec_.kind == LossHeadSpec::vocabulary; }
+  // the first of the pieces that a group takes
+  int64_t first_of(int64_t group, const Cut& pieces) const { return group * pieces.pieces() / groups_; }
+
+  LossHeadSpec spec_;
+  int threads_;
+  Cut rows_, columns_;
+  int64_t groups_;  // partial sums of a gradient, and so the tasks of a backward
+
+ private:
+  virtual void run_rows(const LossHeadArgs& args, char* scratch, int64_t i) = 0;  // piece i, with all classes
+  virtual void run_vocabulary(const LossHeadArgs& args, char* scratch) = 0;
 };
 
 std::unique_ptr<LossHeadImpl> make_dnnl_loss_head(const LossHeadSpec& spec, int threads);
-bool has_bf16_loss_head(const LossHeadSpec& spec);  // this CPU, for this problem
+bool has_bf16_loss_head(const LossHeadSpec& spec);  // this CPU is served best by it; any with AVX512-BF16 can run it
 std::unique_ptr<LossHeadImpl> make_bf16_loss_head(const LossHeadSpec& spec, int threads);
-
-namespace loss_head {
-
-inline constexpr int64_t whole_rows = 256;  // of a tile of logits
-inline constexpr int64_t most_groups = 8;   // partial sums of a gradient, and so the tasks of a backward
-
-// Pieces of at most `limit`; about eight of them where the dim is small, so that threads find work.
-inline Cut cut_at(int64_t total, int64_t limit, int64_t step) {
-  const int64_t eighth = ceil_div(ceil_div(total, 8), step) * step;
-  return {total, std::max<int64_t>(1, std::min({total, limit, std::max(eighth, 64L)}))};
-}
-
-}  // namespace loss_head
 
 }  // namespace ringmaster::backend
