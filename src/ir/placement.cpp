@@ -41,13 +41,33 @@ const char* name(Category category) {
   return "activations";
 }
 
+int64_t fullest(const Placement& placement) {
+  std::map<int64_t, int64_t> change;  // of the bytes that matter, by position
+  for (const Buffer& buffer : placement.buffers) {
+    change[buffer.first] += buffer.bytes;
+    change[buffer.last + 1] -= buffer.bytes;
+  }
+  int64_t bytes = 0, most = 0, where = 0;
+  for (const auto& [position, difference] : change) {
+    bytes += difference;
+    if (bytes > most) {
+      most = bytes;
+      where = position;
+    }
+  }
+  return where;
+}
+
 std::map<Category, int64_t> by_category(const Placement& placement, const StateLayout& states) {
   std::map<Category, int64_t> bytes;
   bytes[Category::weights] = states.weight_bytes;
   bytes[Category::master] = states.master_bytes;
   bytes[Category::optimizer] = states.optimizer_bytes;
-  for (const Buffer& buffer : placement.buffers)
-    if (buffer.category != Category::activations) bytes[buffer.category] += buffer.bytes;
+  const int64_t peak = fullest(placement);
+  for (const Buffer& buffer : placement.buffers) {
+    const bool matters = buffer.first <= peak && peak <= buffer.last;
+    if (matters && buffer.category != Category::activations) bytes[buffer.category] += buffer.bytes;
+  }
   int64_t known = 0;
   for (const auto& [category, n] : bytes) known += n;
   bytes[Category::activations] = placement.peak_bytes - known;

@@ -52,7 +52,10 @@ struct Placement {
   int64_t peak_bytes = 0;                  // end of the highest buffer
 };
 
-// Bytes by category; they add up to peak_bytes (what lifetimes leave unused counts as activations).
+// The position at which most bytes matter; the first of several.
+int64_t fullest(const Placement& placement);
+
+// What matters there, by category; it adds up to peak_bytes (what lifetimes leave unused counts as activations).
 std::map<Category, int64_t> by_category(const Placement& placement, const StateLayout& states);
 
 }  // namespace ringmaster::ir

@@ -5,6 +5,7 @@
 #pragma once
 #include <cstdint>
 #include <deque>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -30,8 +31,9 @@ struct Parameter {
   // the current value, as a node of the builder's current region
   Tensor read(ir::Builder& builder) const;
 };
-// Fills elements [0, shape.elements()) of one parameter; the same bits on every machine and any thread count.
-void initialise(const Parameter& parameter, uint64_t seed, float* out);
+// Fills elements [begin, begin + out.size()) of one parameter; the same bits on every machine, any thread count and any pieces.
+// `begin` is even.
+void initialise(const Parameter& parameter, uint64_t seed, int64_t begin, std::span<float> out);
 
 // A named group of parameters that one optimizer updates.
 class Network {

@@ -177,10 +177,12 @@ class Placer {
     for (size_t i = 0; i < node.outputs.size(); ++i) place_output(node, i, now);
   }
 
-  // It is written to in every grain: its memory is its own from the region's begin on.
+  // Where there is one grain, what leaves it begins to matter when it is first written; else an earlier grain has written it.
+  int64_t exit_begins(size_t region, int64_t now) const { return options_.local_grains == 1 ? now : begin_[region]; }
+
   void place_exit(ValueId v, size_t region, int64_t now) {
     if (home_[static_cast<size_t>(v)].buffer >= 0) return;
-    settle(v, {new_buffer(graph_.type(v).bytes(), begin_[region], now, Category::gradients, v), 0});
+    settle(v, {new_buffer(graph_.type(v).bytes(), exit_begins(region, now), now, Category::gradients, v), 0});
   }
 
   // Does its op add it to the sum over the grains that reads it?

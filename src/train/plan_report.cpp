@@ -63,23 +63,13 @@ PlanReport::Peak find_peak(const Compiled& program) {
   std::vector<ir::NodeId> order;
   for (const ir::Region& region : program.graph.regions())
     order.insert(order.end(), region.nodes.begin(), region.nodes.end());
-  const auto alive = [](const ir::Buffer& b, int64_t at) {
-    return b.value != ir::none && b.first <= at && at <= b.last;
-  };
-  int64_t most = -1, where = 0;
-  for (int64_t at = 0; at < static_cast<int64_t>(order.size()); ++at) {
-    int64_t bytes = 0;
-    for (const ir::Buffer& b : program.placement.buffers) bytes += alive(b, at) ? b.bytes : 0;
-    if (bytes > most) {
-      most = bytes;
-      where = at;
-    }
-  }
   if (order.empty()) return {};
+  const int64_t where = ir::fullest(program.placement);
   const ir::Node& node = program.graph.node(order[static_cast<size_t>(where)]);
   PlanReport::Peak peak{.instruction = node.op->name, .scope = node.scope};
   for (const ir::Buffer& b : program.placement.buffers)
-    if (alive(b, where)) peak.tensors.push_back({buffer_name(program.graph, b), b.bytes});
+    if (b.value != ir::none && b.first <= where && where <= b.last)
+      peak.tensors.push_back({buffer_name(program.graph, b), b.bytes});
   std::stable_sort(peak.tensors.begin(), peak.tensors.end(),
                    [](const auto& a, const auto& b) { return a.bytes > b.bytes; });
   constexpr size_t shown = 8;
@@ -100,7 +90,7 @@ const char* what_it_is(Category category) {
   switch (category) {
     case Category::weights: return "as the products read them";
     case Category::master: return "of weights read in 16 bits: f32, or (split) the other 16";
-    case Category::gradients: return "f32, summed over grains";
+    case Category::gradients: return "f32, summed over grains, alive at the peak";
     case Category::optimizer: return "what the update rules and averages keep";
     case Category::activations: return "of one grain, with what lifetimes leave unused";
     case Category::workspace: return "scratch of the kernel under way";

@@ -146,7 +146,7 @@ void restore(const Session& session, const checkpoint::Loaded& loaded, WeightCho
       throw broken(loaded, fmt::format("{} is {}, expected {}", tensor.name,
                                        ir::str(ir::Type{found->dtype, found->shape}), ir::str(tensor.type)));
     }
-    session.write(tensor, found->data);
+    session.write(tensor, found->data, 0, tensor.type.shape.elements());
   }
 }
 

@@ -296,20 +296,21 @@ checkpoint::TensorEntry Session::tensor(const ir::State& s) const {
           static_cast<const uint16_t*>(state(ir::remainder_name(s.name)))};
 }
 
-void Session::write(const ir::State& s, const void* bytes) const {
+void Session::write(const ir::State& s, const void* bytes, int64_t begin, int64_t n) const {
   const std::string shadow = ir::shadow_name(s.name);
-  const int64_t n = s.type.shape.elements();
   if (is_split(s)) {
-    split_into(static_cast<bf16*>(state(shadow)), static_cast<uint16_t*>(state(ir::remainder_name(s.name))), bytes, n);
+    split_into(static_cast<bf16*>(state(shadow)) + begin,
+               static_cast<uint16_t*>(state(ir::remainder_name(s.name))) + begin, bytes, n);
     return;
   }
-  std::memcpy(state(s.name), bytes, static_cast<size_t>(s.type.bytes()));
+  char* to = static_cast<char*>(state(s.name)) + begin * size_of(s.type.dtype);
+  std::memcpy(to, bytes, static_cast<size_t>(n * size_of(s.type.dtype)));
   if (!programs_.layout.offset.contains(shadow)) return;
-  const auto* from = static_cast<const float*>(state(s.name));
+  const auto* from = reinterpret_cast<const float*>(to);
   if (programs_.compute == DType::f16)
-    std::transform(from, from + n, static_cast<f16*>(state(shadow)), to_f16);
+    std::transform(from, from + n, static_cast<f16*>(state(shadow)) + begin, to_f16);
   else
-    std::transform(from, from + n, static_cast<bf16*>(state(shadow)), to_bf16);
+    std::transform(from, from + n, static_cast<bf16*>(state(shadow)) + begin, to_bf16);
 }
 
 void Session::initialise(uint64_t seed) {
@@ -318,15 +319,18 @@ void Session::initialise(uint64_t seed) {
   for (const ir::State& state : programs_.states)
     if (layout.offset.contains(state.name))
       std::memset(this->state(state.name), 0, static_cast<size_t>(state.type.bytes()));
-  std::vector<float> values;
+  std::vector<float> piece(1 << 18);  // of a weight that may have no f32 memory of its own
   for (const nn::Network& network : recipe().networks()) {
     for (const nn::Parameter& p : network.parameters()) {
-      values.assign(static_cast<size_t>(p.shape.elements()), 0.0F);
-      nn::initialise(p, seed, values.data());
-      write({p.name, {DType::f32, p.shape}, ir::StateRole::weight}, values.data());
-      const auto average = layout.offset.find(nn::average_name(p.name));
-      if (average == layout.offset.end()) continue;
-      std::memcpy(arena_->data() + average->second, values.data(), values.size() * sizeof(float));
+      const ir::State weight{p.name, {DType::f32, p.shape}, ir::StateRole::weight};
+      const ir::State average{nn::average_name(p.name), weight.type, ir::StateRole::average};
+      const int64_t n = p.shape.elements(), step = std::ssize(piece);
+      for (int64_t begin = 0; begin < n; begin += step) {
+        const std::span<float> values(piece.data(), static_cast<size_t>(std::min(step, n - begin)));
+        nn::initialise(p, seed, begin, values);
+        write(weight, values.data(), begin, std::ssize(values));
+        if (layout.offset.contains(average.name)) write(average, values.data(), begin, std::ssize(values));
+      }
     }
   }
 }

@@ -87,8 +87,9 @@ class Session {
   void* state(const std::string& name) const;  // in the arena, dense row-major; of a split weight see tensor()
   // A state as checkpoints hold it: f32 under its name, of a split weight from both halves. Points into the arena.
   checkpoint::TensorEntry tensor(const ir::State& state) const;
-  // Sets a state from dense row-major bytes of its type, which may be unaligned, and with a weight its shadow and remainder.
-  void write(const ir::State& state, const void* bytes) const;
+  // Sets elements [begin, begin + n) of a state from dense row-major bytes of its type, which may be unaligned, and with a weight
+  // its shadow and remainder.
+  void write(const ir::State& state, const void* bytes, int64_t begin, int64_t n) const;
   void initialise(uint64_t seed);  // weights by their initialisers, averages like them, everything else 0
 
   int64_t planned_peak_bytes() const;  // of the programs that have run

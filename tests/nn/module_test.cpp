@@ -27,13 +27,14 @@ TEST(Module, OneNameIsDeclaredOnce) {
   EXPECT_THROW(scope.parameter("w", {2}, Init::zeros()), Error);
 }
 
-TEST(Module, InitialValuesDependOnSeedAndNameAlone) {
+TEST(Module, InitialValuesDependOnSeedAndNameAloneInAnyPieces) {
   const Parameter a{"a", {1001}, Init::normal(0.5)}, b{"b", {1001}, Init::normal(0.5)};
   std::vector<float> x(1001), y(1001), z(1001), w(1001);
-  initialise(a, 1, x.data());
-  initialise(a, 1, y.data());
-  initialise(b, 1, z.data());
-  initialise(a, 2, w.data());
+  initialise(a, 1, 0, x);
+  initialise(a, 1, 0, std::span(y).first(400));
+  initialise(a, 1, 400, std::span(y).subspan(400));
+  initialise(b, 1, 0, z);
+  initialise(a, 2, 0, w);
   EXPECT_EQ(x, y);
   EXPECT_NE(x, z);
   EXPECT_NE(x, w);
@@ -43,7 +44,7 @@ TEST(Module, NormalsHaveTheirMoments) {
   const int64_t n = 200000;
   const Parameter p{"p", {n}, {.mean = 1.0, .std = 0.5}};
   std::vector<float> x(static_cast<size_t>(n));
-  initialise(p, 3, x.data());
+  initialise(p, 3, 0, x);
   double mean = 0, var = 0, kurtosis = 0;
   for (const float v : x) mean += v;
   mean /= static_cast<double>(n);
@@ -61,9 +62,9 @@ TEST(Module, NormalsHaveTheirMoments) {
 
 TEST(Module, OnesAndZerosAreExact) {
   std::vector<float> x(5, 7.0F);
-  initialise({"g", {5}, Init::ones()}, 9, x.data());
+  initialise({"g", {5}, Init::ones()}, 9, 0, x);
   EXPECT_EQ(x, std::vector<float>(5, 1.0F));
-  initialise({"b", {5}, Init::zeros()}, 9, x.data());
+  initialise({"b", {5}, Init::zeros()}, 9, 0, x);
   EXPECT_EQ(x, std::vector<float>(5, 0.0F));
 }
 

@@ -40,7 +40,8 @@ class Driver {
     run_.add(draws_program(run_.recipe(), c), 1);
     run_.bind();
     for (const nn::Network& network : run_.recipe().networks())
-      for (const nn::Parameter& p : network.parameters()) nn::initialise(p, c.training.seed, run_.state(p.name));
+      for (const nn::Parameter& p : network.parameters())
+        nn::initialise(p, c.training.seed, 0, {run_.state(p.name), static_cast<size_t>(p.shape.elements())});
     keep_weights("initial.");
   }
 

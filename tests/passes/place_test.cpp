@@ -73,6 +73,28 @@ step
   EXPECT_EQ(p.placement.peak_bytes, (16 * 1024 + 1024 * 1024) * 4);
 }
 
+// The activation is dead when the sum is first written, unless a grain before has written it.
+TEST(Place, TheSumOfOneGrainTakesTheMemoryOfWhatDiedBefore) {
+  const char* program = R"(program p
+for grain
+  %x f32[1024,1024] = input() name="x" shape=[1024,1024]
+  %a f32[1024,1024] = exp(%x)
+  %b f32[1024] = sum(%a) dims=[0]
+  %c f32[1024,1024] = broadcast_to(%b) shape=[1024,1024]
+  %d f32[1024,1024] = matmul(%c, %c) into_sum="first"
+  %g f32[1024,1024] = grain_sum(%d)
+step
+  output(%g) name="g"
+)";
+  constexpr int64_t matrix = 1024 * 1024 * 4, vector = 1024 * 4;
+  const Placed one = placed(program), two = placed(program, 2);
+  expect_sound(one.placement, 0);
+  expect_sound(two.placement, 0);
+  EXPECT_EQ(one.placement.peak_bytes, (1 + 2) * matrix);
+  EXPECT_EQ(two.placement.peak_bytes, (2 + 2) * matrix + vector);
+  EXPECT_EQ(ir::by_category(one.placement, one.states).at(ir::Category::gradients), matrix);
+}
+
 TEST(Place, ANewValueGoesStraightToItsState) {
   const Placed p = placed(R"(program p
 state weight f32[1024] "w"
