@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""optimizer: the whole update of GPT-2 124M with 16-bit copies of its weights, norm + clip + AdamW + cast, against PyTorch's
-clip_grad_norm_ + fused AdamW + casts to bf16, in alternating pairs on the same cores. Run it with the Python that `bench --vs` uses
-(bench/python/make_env prints it). Closes with the median, smallest and largest ratio; above 1, ours is faster."""
+"""optimizer: the whole update of GPT-2 124M with 16-bit copies of its weights, norm + clip + AdamW + cast, with both kinds of
+precision.master, against PyTorch's clip_grad_norm_ + fused AdamW + casts to bf16, in alternation on the same cores. Run it with the
+Python that `bench --vs` uses (bench/python/make_env prints it). Closes with the median, smallest and largest ratio; above 1, ours
+is faster."""
 
 import sys
 
 import trials
 
+MASTERS = ("f32", "split")  # precision.master
 OPS = {"adam", "global_norm", "clip_factor", "decision"}
 THEIRS = """
 import json, sys, time, torch
@@ -32,18 +34,24 @@ print(json.dumps({"seconds": sorted(seconds[2:])[5], "version": torch.__version_
 """
 
 
+def ours(master):
+    return trials.bench("step", "configs/gpt2-124m.yaml", "--pairs", "3", "--set", "precision.compute=bf16", "--set",
+                        f"precision.master={master}", "--set", "training.seq_len=256", "--set", "training.global_batch_size=1")
+
+
 def main():
     options = trials.paired(__doc__)
     for pair in trials.missing(options.out, [{"campaign": "optimizer", "pair": n} for n in range(options.pairs)]):
-        report = trials.bench("step", "configs/gpt2-124m.yaml", "--pairs", "3", "--set", "precision.compute=bf16", "--set",
-                              "training.seq_len=256", "--set", "training.global_batch_size=1")
-        rows = [row for row in report["instructions"] if row["op"] in OPS]
-        seconds, count = trials.total(rows, "seconds"), trials.total(rows, "bytes")
-        theirs = trials.peer(THEIRS, report["cores"])
-        trials.record(options.out, pair, {
-            "seconds": seconds, "bytes": count, "torch_seconds": theirs["seconds"], "torch": theirs["version"], "isa": report["isa"],
-            "ratio": theirs["seconds"] / seconds, "over_triad": count / seconds / report["triad_bytes_per_second"]})
-    trials.close(options.out, "optimizer", ["ratio", "over_triad"])
+        reports = {master: ours(master) for master in MASTERS}
+        theirs = trials.peer(THEIRS, reports["f32"]["cores"])
+        line = {"torch_seconds": theirs["seconds"], "torch": theirs["version"], "isa": reports["f32"]["isa"]}
+        for master, report in reports.items():
+            rows = [row for row in report["instructions"] if row["op"] in OPS]
+            seconds, count = trials.total(rows, "seconds"), trials.total(rows, "bytes")
+            line |= {f"{master}_seconds": seconds, f"{master}_bytes": count, f"{master}_ratio": theirs["seconds"] / seconds,
+                     f"{master}_over_triad": count / seconds / report["triad_bytes_per_second"]}
+        trials.record(options.out, pair, line)
+    trials.close(options.out, "optimizer", [f"{master}_{field}" for field in ("ratio", "over_triad") for master in MASTERS])
     return 0
 
 

@@ -61,7 +61,7 @@ void reference(const OpView& v, std::span<const ir::RefTensor> in, std::span<ir:
 
 // What one update multiplies by; the same for every element.
 struct Factors {
-  Lanes clip, keep_weight, decay, b1, rest1, b2, rest2, root_correction, eps, rate, limit;
+  Lanes clip, keep_weight, decay, b1, rest1, b2, rest2, per_root, eps, rate, limit;
 };
 
 struct Options {
@@ -79,7 +79,7 @@ Factors factors(const Options& o, const UpdateScalars& s) {
           .rest1 = f(1.0 - o.b1),
           .b2 = f(o.b2),
           .rest2 = f(1.0 - o.b2),
-          .root_correction = f(std::sqrt(1.0 - std::pow(o.b2, s.step))),
+          .per_root = f(1.0 / std::sqrt(1.0 - std::pow(o.b2, s.step))),
           .eps = f(o.eps),
           .rate = f(lr / (1.0 - std::pow(o.b1, s.step))),
           .limit = f(o.limit)};
@@ -95,7 +95,7 @@ void update(const ir::KernelArgs& a, const Factors& f, const Weight& weight, con
     const Lanes g = fma(f.decay, w, f.clip * backend::load(p.gradient + i, n));
     const Lanes m = fma(f.b1, backend::load(m_in + i, n), f.rest1 * g);
     const Lanes v = fma(f.b2, backend::load(v_in + i, n), f.rest2 * g * g);
-    const Lanes denominator = sqrt(v) / f.root_correction + f.eps;
+    const Lanes denominator = fma(sqrt(v), f.per_root, f.eps);
     weight.store(i, clamp(w * f.keep_weight - f.rate * (m / denominator), f.limit), n);
     store.first(m_out + i, m);
     store.second(v_out + i, v);

@@ -11,8 +11,10 @@
 #include "ops/ops.h"
 #include "ops/samples.h"
 
+#include <array>
 #include <cmath>
 #include <numbers>
+#include <type_traits>
 
 namespace ringmaster::ops {
 namespace {
@@ -72,7 +74,7 @@ void reference_grad(const OpView&, std::span<const ir::RefTensor> in, std::span<
 }
 
 // (1 + t)/2 is the logistic function s of 2u, so that one exponential serves both directions: y = x s, dy/dx = s + x s (1 - s) 2u'.
-// From |x| = 9.5 on s is 0 or 1 to f32.
+// From |x| = 9.5 on s is 0 or 1 to f32; there |2u| = 77.
 struct Logistic {
   float x, square, s, rest;  // rest = 1 - s, without cancellation
 
@@ -95,50 +97,65 @@ float gelu_grad_of(float dy, float x) {
   return dy * __builtin_fmaf(l.x * __builtin_fmaf(l.square, cube, line), l.s * l.rest, l.s);
 }
 
+// The loops over n elements; the result may take an operand's memory.
+struct Forward {
+  template <typename T> void operator()(std::array<const T*, 1> in, T* y, int64_t n) const {
+    backend::in_widest([=, x = in[0]] {
+#pragma omp simd
+      for (int64_t i = 0; i < n; ++i) y[i] = store<T>(gelu_of(load(x[i])));
+    });
+  }
+};
+struct Backward {
+  template <typename T> void operator()(std::array<const T*, 2> in, T* dx, int64_t n) const {
+    backend::in_widest([=, dy = in[0], x = in[1]] {
+#pragma omp simd
+      for (int64_t i = 0; i < n; ++i) dx[i] = store<T>(gelu_grad_of(load(dy[i]), load(x[i])));
+    });
+  }
+};
+
 ir::TileFunction tile(const OpView&) {
-  return [](const ir::Tile& t) {
-    backend::in_widest([&] {
-#pragma omp simd
-      for (int64_t i = 0; i < t.count; ++i) t.out[i] = gelu_of(t.in[0][i]);
-    });
-  };
+  return [](const ir::Tile& t) { Forward()(std::array{t.in[0]}, t.out, t.count); };
 }
-
 ir::TileFunction tile_grad(const OpView&) {
-  return [](const ir::Tile& t) {
-    backend::in_widest([&] {
-#pragma omp simd
-      for (int64_t i = 0; i < t.count; ++i) t.out[i] = gelu_grad_of(t.in[0][i], t.in[1][i]);
-    });
-  };
+  return [](const ir::Tile& t) { Backward()(std::array{t.in[0], t.in[1]}, t.out, t.count); };
 }
 
-// The tile function over all elements, as f32 in the cache.
-template <int Inputs, typename T>
-void run_tiles(const ir::KernelArgs& a, const ir::TileFunction& f, int64_t n, int threads) {
-  for_blocks(n, threads, [&](int64_t begin, int64_t count) {
-    constexpr int64_t most = 1024;  // two or three tiles fit L1
-    alignas(64) float in[Inputs][most], out[most];
-    const float* operands[Inputs];
-    for (int k = 0; k < Inputs; ++k) operands[k] = in[k];
-    for (int64_t at = begin; at < begin + count; at += most) {
-      const int64_t length = std::min(most, begin + count - at);
-      for (int k = 0; k < Inputs; ++k) backend::copy_lanes(a.input<T>(k) + at, in[k], length);
-      f({operands, out, at, length, a.context});
-      backend::copy_lanes(out, a.output<T>(0) + at, length);
+// No compiler vectorises a loop that converts f16: tiles of it become f32 in the cache.
+template <size_t Inputs, typename Loop>
+void run_as_f32(std::array<const f16*, Inputs> in, f16* out, int64_t count, const Loop& loop) {
+  constexpr int64_t most = 1024;  // two or three tiles fit L1
+  alignas(64) float wide[Inputs + 1][most];
+  std::array<const float*, Inputs> operands;
+  for (int64_t at = 0; at < count; at += most) {
+    const int64_t length = std::min(most, count - at);
+    for (size_t k = 0; k < Inputs; ++k) {
+      backend::copy_lanes(in[k] + at, wide[k], length);
+      operands[k] = wide[k];
     }
-  });
+    loop(operands, wide[Inputs], length);
+    backend::copy_lanes(wide[Inputs], out + at, length);
+  }
 }
 
-template <int Inputs> std::unique_ptr<ir::Kernel> kernel(const OpView& v, int threads, ir::TileFunction f) {
+template <size_t Inputs, typename Loop> std::unique_ptr<ir::Kernel> kernel(const OpView& v, int threads, Loop loop) {
   return with_float(v.in[0].dtype, [&]<typename T>(T) {
-    return ir::make_kernel(
-        [=, n = v.in[0].shape.elements()](const ir::KernelArgs& a) { run_tiles<Inputs, T>(a, f, n, threads); });
+    return ir::make_kernel([=, n = v.in[0].shape.elements()](const ir::KernelArgs& a) {
+      for_blocks(n, threads, [&](int64_t begin, int64_t count) {
+        std::array<const T*, Inputs> in;
+        for (size_t k = 0; k < Inputs; ++k) in[k] = a.input<T>(static_cast<int>(k)) + begin;
+        if constexpr (std::is_same_v<T, f16>)
+          run_as_f32(in, a.output<T>(0) + begin, count, loop);
+        else
+          loop(in, a.output<T>(0) + begin, count);
+      });
+    });
   });
 }
 
-std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) { return kernel<1>(v, threads, tile(v)); }
-std::unique_ptr<ir::Kernel> cpu_grad(const OpView& v, int threads) { return kernel<2>(v, threads, tile_grad(v)); }
+std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) { return kernel<1>(v, threads, Forward()); }
+std::unique_ptr<ir::Kernel> cpu_grad(const OpView& v, int threads) { return kernel<2>(v, threads, Backward()); }
 
 std::vector<ir::Sample> samples_of(size_t inputs) {
   std::vector<ir::Sample> list;

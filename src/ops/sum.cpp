@@ -91,11 +91,21 @@ template <typename T, typename Y> void sum_rows(const Plan& p, const T* x, Y* y,
     y[k] = store<Y>(sum_lanes(p.blocks, [&](int64_t i) { return partials[k * p.blocks + i]; }));
 }
 
-// acc[j] += row[j]
-template <typename T> void add_row(float* acc, const T* row, int64_t width) {
+// acc[j] = (acc[j] + row 0 [j]) + row 1 [j] ...
+template <int rows, typename T> void add_these(float* acc, const T* x, int64_t stride, int64_t width) {
   backend::for_lanes(width, [&](int64_t j, int64_t n) {
-    backend::store(acc + j, backend::load(acc + j, n) + backend::load(row + j, n), n);
+    backend::Lanes sum = backend::load(acc + j, n);
+    for (int r = 0; r < rows; ++r) sum = sum + backend::load(x + r * stride + j, n);
+    backend::store(acc + j, sum, n);
   });
+}
+
+// Several rows at a time spare passes over acc.
+template <typename T> void add_rows(float* acc, const T* x, int64_t rows, int64_t stride, int64_t width) {
+  constexpr int together = 8;
+  int64_t r = 0;
+  for (; r + together <= rows; r += together) add_these<together>(acc, x + r * stride, stride, width);
+  for (; r < rows; ++r) add_these<1>(acc, x + r * stride, stride, width);
 }
 
 // J > 1: columns; a task is a block of rows by a tile of columns
@@ -106,7 +116,7 @@ template <typename T, typename Y> void sum_columns(const Plan& p, const T* x, Y*
     const int64_t column = task % tiles * tile, width = std::min(tile, p.inner - column);
     const int64_t kb = task / tiles, begin = kb % p.blocks * p.block, end = std::min(p.reduced, begin + p.block);
     float acc[tile] = {};
-    for (int64_t r = begin; r < end; ++r) add_row(acc, x + (kb / p.blocks * p.reduced + r) * p.inner + column, width);
+    add_rows(acc, x + (kb / p.blocks * p.reduced + begin) * p.inner + column, end - begin, p.inner, width);
     for (int64_t j = 0; j < width; ++j) {
       if (p.blocks == 1) {
         y[kb * p.inner + column + j] = store<Y>(acc[j]);
@@ -119,7 +129,7 @@ template <typename T, typename Y> void sum_columns(const Plan& p, const T* x, Y*
   backend::parallel_for(threads_for(p.outer * p.blocks * p.inner, threads), p.outer * tiles, [&](int64_t task) {
     const int64_t k = task / tiles, column = task % tiles * tile, width = std::min(tile, p.inner - column);
     float acc[tile] = {};
-    for (int64_t b = 0; b < p.blocks; ++b) add_row(acc, partials + (k * p.blocks + b) * p.inner + column, width);
+    add_rows(acc, partials + k * p.blocks * p.inner + column, p.blocks, p.inner, width);
     for (int64_t j = 0; j < width; ++j) y[k * p.inner + column + j] = store<Y>(acc[j]);
   });
 }

@@ -22,14 +22,13 @@ class Matmul::Impl {
   Impl(const MatmulSpec& spec, int threads) : spec_(spec), threads_(threads), out_(spec.out.value_or(spec.dtype)) {
     CHECK(out_ == spec.dtype || out_ == DType::f32, "a product of {} as {}", name(spec.dtype), name(out_));
     CHECK(!spec.panels || out_ == DType::f32, "sums in {}", name(out_));
-    // 256 x 512 pieces ran at the machine's peak on every GPT shape; a transposed b is dear to pack and wants more rows
-    rows_ = cut(spec.m, spec.transpose_b ? 512 : 256, 16);
-    columns_ = cut(spec.n, 512, 64);
+    rows_ = cut(spec.m, 512, 16);
+    columns_ = cut(spec.n, 768, 64);
     // small matrices are cut finer to occupy 8 threads; the smallest are done sooner than threads wake
     const double products = static_cast<double>(spec.batch * spec.m) * static_cast<double>(spec.n * spec.k);
     if (products < 1e6) threads_ = 1;
     while (tasks() < 8 && products > 2e6 && (rows_.size > 64 || columns_.size > 128)) {
-      if (rows_.size * 2 >= columns_.size && rows_.size > 64) {
+      if (rows_.size > 128 || columns_.size <= 128) {
         rows_ = cut(spec.m, ceil_div(rows_.size, 2), 16);
       } else {
         columns_ = cut(spec.n, ceil_div(columns_.size, 2), 64);

@@ -43,10 +43,8 @@ inline float power_of_two(float n) {
   return std::bit_cast<float>((std::bit_cast<uint32_t>(n + 0x1.8p+23F) << 23) + (127U << 23));
 }
 
-// The bits of exp(Lanes), as scalars.
+// The bits of exp(Lanes), as a scalar, for |x| <= 87: the result is normal, and 2^n one factor.
 inline float exp_of(float x) {
-  x = 89.0F < x ? 89.0F : x;
-  x = -104.0F > x ? -104.0F : x;
   const float n = __builtin_rintf(x * 0x1.715476p+0F);
   float r = __builtin_fmaf(n, -0x1.62e4p-1F, x);
   r = __builtin_fmaf(n, -0x1.7f7d1cp-20F, r);
@@ -57,8 +55,7 @@ inline float exp_of(float x) {
   p = __builtin_fmaf(p, r, 0.5F);
   p = __builtin_fmaf(p, r, 1.0F);
   p = __builtin_fmaf(p, r, 1.0F);
-  const float half = __builtin_rintf(n * 0.5F);
-  return p * power_of_two(half) * power_of_two(n - half);
+  return p * power_of_two(n);
 }
 
 }  // namespace ringmaster::backend
