@@ -28,7 +28,7 @@ const OpDef add_op{.name = "add",
                    .cpu = binary_cpu<formula>,
                    .tile = binary_tile<formula>,
                    .samples = [] { return binary_samples(); },
-                   .traits = {.in_place = true}};
+                   .traits = {.plus = true, .in_place = true}};
 
 Tensor add(Tensor a, Tensor b) { return a.builder().emit1(add_op, {a, b}); }
 

@@ -10,6 +10,7 @@
 #include "core/halves.h"
 #include "ops/blocks.h"
 #include "ops/element.h"
+#include "ops/narrow.h"
 #include "ops/optimizer_state.h"
 #include "ops/samples.h"
 
@@ -48,15 +49,6 @@ inline std::vector<ir::Type> infer_update(const ir::OpView& v, size_t states, co
   std::vector<ir::Type> out(v.in.begin(), v.in.begin() + static_cast<std::ptrdiff_t>(gradient));
   if (narrow) out.push_back({*narrow, weight.shape});
   return out;
-}
-
-// The shadow of the weight (ir/graph.h), written while the new weight is hot.
-inline const ir::AttrSpec narrow_attr{"narrow", std::string(), false, "'' | bf16 | f16: the new weight as last output"};
-inline std::optional<DType> narrow_of(const ir::Attrs& attrs) { return dtype_from_name(attrs.text("narrow")); }
-inline void copy_narrow(const ir::KernelArgs& a, std::optional<DType> dtype, int output, int64_t begin, int64_t count) {
-  const auto copy = [&]<typename T>(T* to) { backend::copy_lanes(a.output<float>(0) + begin, to + begin, count); };
-  if (dtype == DType::bf16) copy(a.output<bf16>(output));
-  if (dtype == DType::f16) copy(a.output<f16>(output));
 }
 
 // What the new weight is clamped to: infinity unless the attribute is positive.

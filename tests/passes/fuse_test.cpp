@@ -129,6 +129,55 @@ step
   EXPECT_EQ(text.find("cast("), std::string::npos) << text;
 }
 
+constexpr const char* backward = R"(program p
+for grain
+  %a f32[4,2] = input() name="a" shape=[4,2]
+  %d f32[4,2] = input() name="d" shape=[4,2]
+  %g f32[2] = input() name="g" shape=[2]
+  %m f32[4] = input() name="m" shape=[4]
+  %x f32[4,2] = layer_norm_grad(%a, %a, %m, %m, %g)
+  %s f32[4,2] = add(%x, %d)
+{}  %h bf16[4,2] = cast(%s) dtype="bf16"
+  %p f32[2,2] = matmul(%h, %h) transpose_a=true f32_out=true
+  %q f32[2,2] = grain_sum(%p)
+  %o f32[4,2] = grain_sum(%s)
+step
+)";
+
+TEST(Fuse, AGradientAndWhatTheNextProductReadsOfItAreWrittenTogether) {
+  const std::string text = after(fuse, fmt::format(fmt::runtime(backward), ""));
+  EXPECT_NE(text.find("%4 f32[4,2], %5 bf16[4,2] = layer_norm_grad(%0, %0, %3, %3, %2, %1) narrow=\"bf16\""),
+            std::string::npos)
+      << text;
+  EXPECT_NE(text.find("matmul(%5, %5)"), std::string::npos) << text;
+  EXPECT_EQ(text.find("cast("), std::string::npos) << text;
+}
+
+TEST(Fuse, ACopyIn16BitsDoesNotWaitForAProduct) {
+  const std::string product = "  %w f32[4,4] = matmul(%a, %a) transpose_b=true\n  %v f32[4,4] = grain_sum(%w)\n";
+  const std::string text = after(fuse, fmt::format(fmt::runtime(backward), product));
+  EXPECT_NE(text.find("cast(%4) dtype=\"bf16\""), std::string::npos) << text;
+}
+
+// What only 16-bit products read of a norm is never written in f32.
+TEST(Fuse, ANormGives16BitsWhereNobodyReadsMore) {
+  const std::string forward = R"(program p
+for grain
+  %a f32[4,2] = input() name="a" shape=[4,2]
+  %g f32[2] = input() name="g" shape=[2]
+  %y f32[4,2], %m f32[4], %r f32[4] = layer_norm(%a, %g, %g)
+  %h bf16[4,2] = cast(%y) dtype="bf16"
+  %p f32[2,2] = matmul(%h, %h) transpose_a=true f32_out=true
+  %q f32[2,2] = grain_sum(%p)
+)";
+  EXPECT_NE(after(fuse, forward + "step\n")
+                .find("%2 bf16[4,2], %3 f32[4], %4 f32[4] = layer_norm(%0, %1, %1) "
+                      "narrow_out=\"bf16\""),
+            std::string::npos);
+  const std::string read = forward + "  %o f32[4,2] = grain_sum(%y)\nstep\n";
+  EXPECT_EQ(after(fuse, read).find("narrow_out"), std::string::npos);
+}
+
 TEST(Fuse, VerifyRefusesASecondReader) {
   const ir::Graph graph = graph_of(R"(program p
 for grain

@@ -51,8 +51,15 @@ struct RowsSpec {
     layer_norm,  // in x, f32 gain[width], f32 bias[width]; out y, f32 mean[rows], f32 variance[rows]
   } kind = softmax;
   int64_t rows = 1, width = 1;
-  DType dtype = DType::f32;  // of x, y and their gradients
-  double eps = 0.0;          // layer_norm
+  DType dtype = DType::f32;       // of x and y
+  std::optional<DType> out = {};  // of y where it is not `dtype`
+  double eps = 0.0;               // layer_norm
+};
+
+// Where x is a + b: the rows of a task are added in front of its primitive, in the memory that the first input names.
+struct RowsSum {
+  const void* a = nullptr;
+  const void* b = nullptr;
 };
 
 class Rows {
@@ -61,7 +68,7 @@ class Rows {
   ~Rows();
   int64_t scratch_bytes() const;
   // the inputs, then the outputs, in the order of the kind
-  void run(std::initializer_list<const void*> in, std::initializer_list<void*> out, void* scratch);
+  void run(std::initializer_list<const void*> in, std::initializer_list<void*> out, void* scratch, RowsSum sum = {});
 
  private:
   class Impl;

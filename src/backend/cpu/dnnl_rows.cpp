@@ -2,6 +2,7 @@
 // dnnl_rows: row-wise oneDNN primitives over tiles of rows. 16-bit data is widened tile by tile in scratch.
 #include "backend/cpu/dnnl.h"
 #include "backend/cpu/dnnl_primitive.h"
+#include "backend/cpu/lanes.h"
 
 #include <array>
 
@@ -22,28 +23,29 @@ class Rows::Impl {
 
   int64_t scratch_bytes() const { return std::min<int64_t>(threads_, tasks()) * slot_bytes(); }
 
-  void run(std::span<const void* const> in, std::span<void* const> out, void* scratch) {
+  void run(std::span<const void* const> in, std::span<void* const> out, void* scratch, const RowsSum& sum) {
     for_tasks(tasks(), threads_, "row primitive", [&](int64_t task, int slot) {
       std::array<void*, 6> data{};
       char* at = offset(scratch, slot * slot_bytes());
       const int64_t begin = tile_.begin(task), rows = tile_.length(task);
+      if (sum.a != nullptr) add(sum, begin * spec_.width, rows * spec_.width, const_cast<void*>(in[0]));
       for (size_t i = 0; i < roles_.size(); ++i) {
         const Role& role = roles_[i];
         const bool input = i < in.size();
         void* base = input ? const_cast<void*>(in[i]) : out[i - in.size()];
-        data[i] = offset(base, role.shared ? 0 : begin * role.width * size(role));
-        if (!role.wide) continue;
+        data[i] = offset(base, role.shared ? 0 : begin * role.width * size_of(role.dtype));
+        if (role.dtype == DType::f32) continue;
         float* tile = reinterpret_cast<float*>(at);
         at += aligned(tile_.size * role.width * 4);
-        if (input) widen(data[i], spec_.dtype, tile, rows * role.width);
+        if (input) widen(data[i], role.dtype, tile, rows * role.width);
         data[i] = tile;
       }
       Prepared& primitive = primitives_[tile_.is_tail(task) ? 1 : 0];
       if (!primitive.run(slot, std::span(data).first(roles_.size()), at)) return false;
       for (size_t i = in.size(); i < roles_.size(); ++i) {
         const Role& role = roles_[i];
-        if (!role.wide) continue;
-        narrow(static_cast<float*>(data[i]), spec_.dtype, offset(out[i - in.size()], begin * role.width * 2),
+        if (role.dtype == DType::f32) continue;
+        narrow(static_cast<float*>(data[i]), role.dtype, offset(out[i - in.size()], begin * role.width * 2),
                rows * role.width);
       }
       return true;
@@ -51,33 +53,43 @@ class Rows::Impl {
   }
 
  private:
-  // An argument: `width` elements a row, or one vector that all rows share; `wide`: 16-bit in memory, computed in f32.
+  // An argument: `width` elements a row, or one vector that all rows share; of this dtype in memory, computed in f32.
   struct Role {
     int64_t width;
-    bool shared, wide;
+    bool shared;
+    DType dtype;
   };
 
   int64_t tasks() const { return primitives_.empty() ? 0 : tile_.pieces(); }
-  int64_t size(const Role& role) const { return role.wide ? size_of(spec_.dtype) : 4; }
   int64_t slot_bytes() const {
     int64_t bytes = 0, tiles = 0;
     for (const Prepared& p : primitives_) bytes = std::max(bytes, p.scratch_bytes());
-    for (const Role& role : roles_) tiles += role.wide ? aligned(tile_.size * role.width * 4) : 0;
+    for (const Role& role : roles_) tiles += role.dtype == DType::f32 ? 0 : aligned(tile_.size * role.width * 4);
     return bytes + tiles;
+  }
+
+  // n elements from `begin` on
+  void add(const RowsSum& sum, int64_t begin, int64_t n, void* to) const {
+    const auto run = [&]<typename T>(T* x) {
+      add_lanes(static_cast<const T*>(sum.a) + begin, static_cast<const T*>(sum.b) + begin, x + begin, n);
+    };
+    if (spec_.dtype == DType::f32) run(static_cast<float*>(to));
+    if (spec_.dtype == DType::bf16) run(static_cast<bf16*>(to));
+    if (spec_.dtype == DType::f16) run(static_cast<f16*>(to));
   }
 
   void prepare(int64_t rows) {
     const auto f32 = memory::data_type::f32;
     const memory::desc x({rows, spec_.width}, f32, {spec_.width, 1});
-    const Role data{spec_.width, false, spec_.dtype != DType::f32};
+    const Role data{spec_.width, false, spec_.dtype}, result{spec_.width, false, spec_.out.value_or(spec_.dtype)};
     switch (spec_.kind) {
       case RowsSpec::softmax:
-        roles_ = {data, data};
+        roles_ = {data, result};
         add(softmax(x), {{DNNL_ARG_SRC, x}, {DNNL_ARG_DST, x}});
         return;
       case RowsSpec::layer_norm: {
-        const Role vector{spec_.width, true, false}, statistic{1, false, false};
-        roles_ = {data, vector, vector, data, statistic, statistic};
+        const Role vector{spec_.width, true, DType::f32}, statistic{1, false, DType::f32};
+        roles_ = {data, vector, vector, result, statistic, statistic};
         const memory::desc v({spec_.width}, f32, {1}), s({rows}, f32, {1});
         add(layer_norm(x, s), {{DNNL_ARG_SRC, x},
                                {DNNL_ARG_SCALE, v},
@@ -129,8 +141,8 @@ class Rows::Impl {
 Rows::Rows(const RowsSpec& spec, int threads) : impl_(std::make_unique<Impl>(spec, threads)) {}
 Rows::~Rows() = default;
 int64_t Rows::scratch_bytes() const { return impl_->scratch_bytes(); }
-void Rows::run(std::initializer_list<const void*> in, std::initializer_list<void*> out, void* scratch) {
-  impl_->run({in.begin(), in.size()}, {out.begin(), out.size()}, scratch);
+void Rows::run(std::initializer_list<const void*> in, std::initializer_list<void*> out, void* scratch, RowsSum sum) {
+  impl_->run({in.begin(), in.size()}, {out.begin(), out.size()}, scratch, sum);
 }
 
 }  // namespace ringmaster::backend

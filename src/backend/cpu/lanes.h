@@ -137,4 +137,9 @@ template <typename From, typename To> void copy_lanes(const From* from, To* to, 
   for_lanes(n, [&](int64_t i, int64_t count) { store(to + i, load(from + i, count), count); });
 }
 
+// a + b, each sum rounded once; `to` may be one of them
+template <typename T> void add_lanes(const T* a, const T* b, T* to, int64_t n) {
+  for_lanes(n, [&](int64_t i, int64_t count) { store(to + i, load(a + i, count) + load(b + i, count), count); });
+}
+
 }  // namespace ringmaster::backend
