@@ -22,9 +22,9 @@ class Matmul::Impl {
   Impl(const MatmulSpec& spec, int threads) : spec_(spec), threads_(threads), out_(spec.out.value_or(spec.dtype)) {
     CHECK(out_ == spec.dtype || out_ == DType::f32, "a product of {} as {}", name(spec.dtype), name(out_));
     CHECK(!spec.panels || out_ == DType::f32, "sums in {}", name(out_));
-    rows_ = cut(spec.m, 512, 16);
+    rows_ = cut(spec.m, 512, 16);  // docs/decisions/products-in-pieces.md
     columns_ = cut(spec.n, 768, 64);
-    // small matrices are cut finer to occupy 8 threads; the smallest are done sooner than threads wake
+    // small matrices are cut finer to occupy 8 threads, rows first; the smallest are done sooner than threads wake
     const double products = static_cast<double>(spec.batch * spec.m) * static_cast<double>(spec.n * spec.k);
     if (products < 1e6) threads_ = 1;
     while (tasks() < 8 && products > 2e6 && (rows_.size > 64 || columns_.size > 128)) {
