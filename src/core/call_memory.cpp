@@ -11,8 +11,8 @@
 namespace ringmaster {
 namespace {
 
-// The packing buffers of a 256 x 512 piece of a product with k = 4096 take 12 MiB; pages that nobody touches cost nothing.
-constexpr size_t lane_bytes = size_t{16} << 20;
+// The packing buffers of a 512 x 768 piece of a product with k = 4096 take 20 MiB; pages that nobody touches cost nothing.
+constexpr size_t lane_bytes = size_t{32} << 20;
 constexpr size_t touched_bytes = size_t{512} << 10;
 constexpr size_t most_lanes = 256, largest_align = 4096;
 

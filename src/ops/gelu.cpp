@@ -74,7 +74,7 @@ void reference_grad(const OpView&, std::span<const ir::RefTensor> in, std::span<
 }
 
 // (1 + t)/2 is the logistic function s of 2u, so that one exponential serves both directions: y = x s, dy/dx = s + x s (1 - s) 2u'.
-// From |x| = 9.5 on s is 0 or 1 to f32; there |2u| = 77.
+// From |x| = 9.5 on s is 0 or 1 to f32; there |2u| < 77.
 struct Logistic {
   float x, square, s, rest;  // rest = 1 - s, without cancellation
 

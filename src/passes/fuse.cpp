@@ -7,7 +7,7 @@
 // A sum is made by the norm that reads it, row by row in front of it, or by the norm's gradient that goes into it (residuals.cpp).
 //   before   %s = add(%a, %b) ; %y, %m, %r = layer_norm(%s, %g, %h)        after   %y, %m, %r, %s = layer_norm(%a, %g, %h, %b)
 //   before   %x = layer_norm_grad(...) ; %s = add(%d, %x)                  after   %s = layer_norm_grad(..., %d)
-// A result and its copy in 16 bits are written together: a new weight and its shadow. Where nobody reads the f32 it is left out.
+// A result and its copy in 16 bits are written together: a new weight and its shadow. A norm leaves the f32 out if nobody reads it.
 //   before   %w, %m, %v = adam(...) ; %s bf16 = cast(%w)        after   %w, %m, %v, %s = adam(...) narrow="bf16"
 //   before   %y, %m, %r = layer_norm(...) ; %s bf16 = cast(%y)  after   %s, %m, %r = layer_norm(...) narrow_out="bf16"
 // Elementwise nodes of one shape that read each other become one node, which passes over memory once.
@@ -124,8 +124,7 @@ std::string fuse(ir::Graph& graph, const Settings& settings) {
   const Chained chained = join_chains(graph);
   return fmt::format(
       "{} gradients of {} bytes added where they are made, {} sums joined to a norm, {} casts joined to their maker, "
-      "{} "
-      "elementwise nodes in {} chains",
+      "{} elementwise nodes in {} chains",
       folded.gradients, folded.bytes, sums, casts, chained.nodes, chained.chains);
 }
 

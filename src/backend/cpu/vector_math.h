@@ -43,7 +43,7 @@ inline float power_of_two(float n) {
   return std::bit_cast<float>((std::bit_cast<uint32_t>(n + 0x1.8p+23F) << 23) + (127U << 23));
 }
 
-// The bits of exp(Lanes), as a scalar, for |x| <= 87: the result is normal, and 2^n one factor.
+// The bits of exp(Lanes), as a scalar, for |x| <= 87, where 2^n is one factor, and NaN.
 inline float exp_of(float x) {
   const float n = __builtin_rintf(x * 0x1.715476p+0F);
   float r = __builtin_fmaf(n, -0x1.62e4p-1F, x);
