@@ -82,7 +82,7 @@ def close(out, campaign, fields, **where):
     name = " ".join(str(value) for value in where.values())
     for field in fields:
         values = [line[field] for line in lines]
-        print(f"{name:12} {field:12} {statistics.median(values):.3f} ({min(values):.3f} to {max(values):.3f}, {len(values)} pairs)")
+        print(f"{name:12} {field:12} {statistics.median(values):.3f} ({min(values):.3f} to {max(values):.3f}, {len(values)})")
 
 
 def train(config, ranks, sets):

@@ -114,17 +114,17 @@ struct Traits {
   int sums = -1;        // has the attribute into_sum: the kernel can add this output to a sum over the grains
   bool sums_one_grain =
       false;  // `sums` where a rank runs one grain alone: onto the sum of others it would add in another order
-  bool f32_out = false;        // has the attribute f32_out: of 16-bit inputs, the f32 sum as it is, not rounded
-  bool converts = false;       // the output is input 0 in another dtype
-  bool plus = false;           // the output is input 0 plus input 1
-  bool adds_before = false;    // takes one input more, which is added to input 0 first; the sum is one output more
-  bool adds_behind = false;    // takes one input more, which is added to output 0, its only output
-  bool narrow_copy = false;    // has the attribute narrow: output 0 once more, in a 16-bit dtype, as the last output
-  bool narrow_out = false;     // has the attribute narrow_out: output 0 in a 16-bit dtype instead of f32
-  int remainder = -1;          // input 0 and output 0 may be split masters: where their remainders stand
-  bool gathers = false;        // output 0 is rows of input 0 as they are, in any dtype
-  bool in_place = false;       // output i may take the memory of input i where types agree and input i dies
-  uint32_t f32_inputs = 0;     // bit i: input i stays f32 where autocast narrows the others (a saved statistic)
+  bool f32_out = false;      // has the attribute f32_out: of 16-bit inputs, the f32 sum as it is, not rounded
+  bool converts = false;     // the output is input 0 in another dtype
+  bool plus = false;         // the output is input 0 plus input 1
+  bool adds_before = false;  // input `min_inputs`, the last one, is added to input 0 first; the sum is the last output
+  bool adds_behind = false;  // input `min_inputs`, the last one, is added to output 0; not both
+  bool narrow_copy = false;  // has the attribute narrow: output 0 once more, in a 16-bit dtype, as the last output
+  bool narrow_out = false;   // has the attribute narrow_out: output 0 in a 16-bit dtype instead of f32
+  int remainder = -1;        // input 0 and output 0 may be split masters: where their remainders stand
+  bool gathers = false;      // output 0 is rows of input 0 as they are, in any dtype
+  bool in_place = false;     // output i may take the memory of input i where types agree and input i dies
+  uint32_t f32_inputs = 0;   // bit i: input i stays f32 where autocast narrows the others (a saved statistic)
   bool differentiable = true;  // false: no gradient flows through (integers, norms, decisions)
 };
 

@@ -119,7 +119,7 @@ std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
   return ir::make_kernel(
       [=, norm = std::move(norm)](const ir::KernelArgs& a) {
         const void* x = residual ? a.out[3] : a.in[0];
-        const backend::RowsSum sum = residual ? backend::RowsSum{a.in[0], a.in[3]} : backend::RowsSum{};
+        const backend::RowsSum sum = residual ? backend::RowsSum{a.in[0], a.in[3], a.out[3]} : backend::RowsSum{};
         norm->run({x, a.in[1], a.in[2]}, {a.out[0], a.out[1], a.out[2]}, a.scratch, sum);
         auto* rstd = a.output<float>(2);  // holds the variance
         for (int64_t n = 0; n < rows; ++n) rstd[n] = 1.0F / std::sqrt(rstd[n] + static_cast<float>(eps));
@@ -146,18 +146,19 @@ std::vector<ir::Sample> samples() {
 
 }  // namespace
 
-const OpDef layer_norm_op{.name = "layer_norm",
-                          .doc = "(x - mean) rstd gain + bias over the last dim; also gives mean and rstd",
-                          .attrs = attrs,
-                          .min_inputs = 3,
-                          .max_inputs = 4,
-                          .infer = infer,
-                          .grad = grad,
-                          .decompose = decompose,
-                          .reference = reference,
-                          .cpu = cpu,
-                          .samples = samples,
-                          .traits = {.adds_before = true, .narrow_out = true}};
+const OpDef layer_norm_op{
+    .name = "layer_norm",
+    .doc = "(x - mean) rstd gain + bias over the last dim; also gives mean and rstd; of x + residual, and that sum",
+    .attrs = attrs,
+    .min_inputs = 3,
+    .max_inputs = 4,
+    .infer = infer,
+    .grad = grad,
+    .decompose = decompose,
+    .reference = reference,
+    .cpu = cpu,
+    .samples = samples,
+    .traits = {.adds_before = true, .narrow_out = true}};
 
 Tensor layer_norm(Tensor x, Tensor gain, Tensor bias, double eps) {
   return x.builder().emit1(layer_norm_op, {x, gain, bias}, {{"eps", eps}});

@@ -187,7 +187,7 @@ std::vector<ir::Sample> samples_grad(std::initializer_list<Form> forms) {
 }  // namespace
 
 const OpDef layer_norm_grad_op{.name = "layer_norm_grad",
-                               .doc = "dy, x, mean, rstd, gain -> dx",
+                               .doc = "dy, x, mean, rstd, gain (, residual to add) -> dx",
                                .attrs = attrs,
                                .min_inputs = 5,
                                .max_inputs = 6,

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "core/error.h"
 #include "ir/graph.h"
 
 namespace ringmaster::passes {
@@ -33,6 +34,7 @@ class Order {
   static int64_t count(const std::vector<int64_t>& so_far) { return so_far.empty() ? 0 : so_far.back(); }
   // b, the later one, is none of them itself
   bool between(const std::vector<int64_t>& so_far, ir::NodeId a, ir::NodeId b) const {
+    CHECK(place(a) != nowhere && place(b) != nowhere, "nodes {} and {} stand in two regions", a, b);
     return so_far[static_cast<size_t>(place(a))] != so_far[static_cast<size_t>(place(b))];
   }
 

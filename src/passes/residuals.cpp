@@ -18,7 +18,7 @@ using ir::ValueId;
 
 enum class Side { before, behind };  // of the other op: where the sum stands
 
-// The nodes of a region that become one: the sum and who makes it from now on.
+// Which sums of a region are made by whom, as it stands at first.
 class Residuals {
  public:
   Residuals(const Graph& graph, int region) : graph_(graph), users_(graph.users()), order_(graph, region) {}

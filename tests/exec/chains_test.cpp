@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Programs with chains, run by the executor, have the bits of the same programs without.
+// Programs with what fuse joins, run by the executor, have the bits of the same programs without.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -11,20 +11,28 @@
 namespace ringmaster::exec {
 namespace {
 
-// Thirty random nodes over two inputs and a row: elementwise ones, dropout, values of 16 bits, softmax between them.
+// Thirty random nodes over two inputs and a row: elementwise ones, dropout, values of 16 bits, softmax, norms and their gradients
+// between them. Sums meet norms often enough.
 std::string random_program(uint64_t seed) {
   const RandomStream draws({seed, 7});
   std::string text = "program p\nfor grain\n";
   text += "  %v0 f32[5,260] = input() name=\"a\" shape=[5,260]\n  %v1 f32[5,260] = input() name=\"b\" shape=[5,260]\n";
   text += "  %row f32[260] = input() name=\"row\" shape=[260]\n";
-  constexpr const char* unary[] = {"relu(%v{})", "tanh(%v{})", "softmax(%v{})", "gelu(%v{})",
-                                   "dropout(%v{}) p=0.3 stream=5"};
+  text += "  %first f32[5,260], %mean f32[5], %rstd f32[5] = layer_norm(%v0, %row, %row)\n";
+  constexpr const char* unary[] = {"relu(%v{})",
+                                   "tanh(%v{})",
+                                   "softmax(%v{})",
+                                   "gelu(%v{})",
+                                   "dropout(%v{}) p=0.3 stream=5",
+                                   "layer_norm_grad(%v{}, %v1, %mean, %rstd, %row)"};
   constexpr const char* binary[] = {"add", "sub", "mul", "maximum", "greater"};
   for (uint64_t i = 2; i < 32; ++i) {
     const PhiloxCounter w = draws.words(0, i);
     const uint64_t a = i - 1 - w[0] % std::min<uint64_t>(i, 6), b = i - 1 - w[1] % std::min<uint64_t>(i, 6);
-    if (w[2] % 4 == 0) {
-      text += fmt::format("  %v{} f32[5,260] = {}\n", i, fmt::format(fmt::runtime(unary[w[3] % 5]), a));
+    if (w[2] % 16 == 0) {
+      text += fmt::format("  %v{0} f32[5,260], %m{0} f32[5], %r{0} f32[5] = layer_norm(%v{1}, %row, %row)\n", i, a);
+    } else if (w[2] % 4 == 0) {
+      text += fmt::format("  %v{} f32[5,260] = {}\n", i, fmt::format(fmt::runtime(unary[w[3] % 6]), a));
     } else if (w[2] % 4 == 1) {
       text += fmt::format("  %h{0} {1}[5,260] = cast(%v{2}) dtype=\"{1}\"\n", i, w[3] % 2 == 0 ? "bf16" : "f16", a);
       text += fmt::format("  %v{0} f32[5,260] = cast(%h{0}) dtype=\"f32\"\n", i);

@@ -95,6 +95,29 @@ step
   EXPECT_EQ(ir::by_category(one.placement, one.states).at(ir::Category::gradients), matrix);
 }
 
+// Forward is the fullest moment: neither gradient matters there.
+TEST(Place, TheCategoriesAreThoseOfTheFullestMoment) {
+  const Placed p = placed(R"(program p
+for grain
+  %x f32[64,64] = input() name="x" shape=[64,64]
+  %a f32[64,64] = exp(%x)
+  %w f32[4096,64,64] = broadcast_to(%a) shape=[4096,64,64]
+  %s f32[64,64] = sum(%w) dims=[0]
+  %d f32[64,64] = matmul(%s, %s) into_sum="first"
+  %g f32[64,64] = grain_sum(%d)
+  %e f32[64,64] = matmul(%s, %x) into_sum="first"
+  %h f32[64,64] = grain_sum(%e)
+step
+  output(%g) name="g"
+  output(%h) name="h"
+)");
+  constexpr int64_t matrix = 64 * 64 * 4;
+  EXPECT_EQ(ir::fullest(p.placement), 2);
+  const auto bytes = ir::by_category(p.placement, p.states);
+  EXPECT_FALSE(bytes.contains(ir::Category::gradients));
+  EXPECT_EQ(bytes.at(ir::Category::activations), (4096 + 1) * matrix);
+}
+
 TEST(Place, ANewValueGoesStraightToItsState) {
   const Placed p = placed(R"(program p
 state weight f32[1024] "w"

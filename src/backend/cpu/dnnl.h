@@ -56,10 +56,11 @@ struct RowsSpec {
   double eps = 0.0;               // layer_norm
 };
 
-// Where x is a + b: the rows of a task are added in front of its primitive, in the memory that the first input names.
+// Where x is a + b: the rows of a task are added in front of its primitive, in `to`, which is also the first input.
 struct RowsSum {
   const void* a = nullptr;
   const void* b = nullptr;
+  void* to = nullptr;
 };
 
 class Rows {

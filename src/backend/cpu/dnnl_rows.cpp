@@ -28,7 +28,7 @@ class Rows::Impl {
       std::array<void*, 6> data{};
       char* at = offset(scratch, slot * slot_bytes());
       const int64_t begin = tile_.begin(task), rows = tile_.length(task);
-      if (sum.a != nullptr) add(sum, begin * spec_.width, rows * spec_.width, const_cast<void*>(in[0]));
+      if (sum.to != nullptr) add_rows(sum, begin * spec_.width, rows * spec_.width);
       for (size_t i = 0; i < roles_.size(); ++i) {
         const Role& role = roles_[i];
         const bool input = i < in.size();
@@ -69,13 +69,13 @@ class Rows::Impl {
   }
 
   // n elements from `begin` on
-  void add(const RowsSum& sum, int64_t begin, int64_t n, void* to) const {
+  void add_rows(const RowsSum& sum, int64_t begin, int64_t n) const {
     const auto run = [&]<typename T>(T* x) {
       add_lanes(static_cast<const T*>(sum.a) + begin, static_cast<const T*>(sum.b) + begin, x + begin, n);
     };
-    if (spec_.dtype == DType::f32) run(static_cast<float*>(to));
-    if (spec_.dtype == DType::bf16) run(static_cast<bf16*>(to));
-    if (spec_.dtype == DType::f16) run(static_cast<f16*>(to));
+    if (spec_.dtype == DType::f32) run(static_cast<float*>(sum.to));
+    if (spec_.dtype == DType::bf16) run(static_cast<bf16*>(sum.to));
+    if (spec_.dtype == DType::f16) run(static_cast<f16*>(sum.to));
   }
 
   void prepare(int64_t rows) {
@@ -85,24 +85,24 @@ class Rows::Impl {
     switch (spec_.kind) {
       case RowsSpec::softmax:
         roles_ = {data, result};
-        add(softmax(x), {{DNNL_ARG_SRC, x}, {DNNL_ARG_DST, x}});
+        append(softmax(x), {{DNNL_ARG_SRC, x}, {DNNL_ARG_DST, x}});
         return;
       case RowsSpec::layer_norm: {
         const Role vector{spec_.width, true, DType::f32}, statistic{1, false, DType::f32};
         roles_ = {data, vector, vector, result, statistic, statistic};
         const memory::desc v({spec_.width}, f32, {1}), s({rows}, f32, {1});
-        add(layer_norm(x, s), {{DNNL_ARG_SRC, x},
-                               {DNNL_ARG_SCALE, v},
-                               {DNNL_ARG_SHIFT, v},
-                               {DNNL_ARG_DST, x},
-                               {DNNL_ARG_MEAN, s},
-                               {DNNL_ARG_VARIANCE, s}});
+        append(layer_norm(x, s), {{DNNL_ARG_SRC, x},
+                                  {DNNL_ARG_SCALE, v},
+                                  {DNNL_ARG_SHIFT, v},
+                                  {DNNL_ARG_DST, x},
+                                  {DNNL_ARG_MEAN, s},
+                                  {DNNL_ARG_VARIANCE, s}});
         return;
       }
     }
   }
 
-  template <typename Pd> void add(const std::pair<Pd, dnnl::primitive>& made, std::vector<Arg> args) {
+  template <typename Pd> void append(const std::pair<Pd, dnnl::primitive>& made, std::vector<Arg> args) {
     primitives_.emplace_back(made.first, made.second, std::move(args), threads_);
   }
 

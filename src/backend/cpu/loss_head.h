@@ -8,8 +8,8 @@
 //                     once more; the gradient of x adds up over them in f32
 // Numerics: f32 sums; logits and exponentials stay f32; what enters a product of the backward is rounded to the dtype of x. The
 // loss of `rows` has the bits of `loss`. All cuts are pure functions of N, C and V; the bits do not depend on threads.
-// bf16 of an even C on AVX512-BF16 without AMX is multiplied in tiles of our own, which add to the gradient of W while the next piece of it is on
-// its way (oneDNN waits for it: measured 870 against 580 GFLOP/s); all else by oneDNN.
+// bf16 of an even C on AVX512-BF16 without AMX is multiplied in tiles of our own, which add to the gradient of W while the next
+// piece of it is on its way (oneDNN waits for it: measured 870 against 580 GFLOP/s); all else by oneDNN.
 #pragma once
 #include <cstdint>
 #include <memory>
