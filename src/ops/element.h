@@ -10,6 +10,7 @@
 #include "backend/cpu/parallel.h"
 #include "core/dtype.h"
 #include "core/error.h"
+#include "core/with_float.h"
 #include "ir/op.h"
 
 namespace ringmaster::ops {
@@ -22,15 +23,6 @@ template <typename T> T store(float x);
 template <> inline float store<float>(float x) { return x; }
 template <> inline bf16 store<bf16>(float x) { return to_bf16(x); }
 template <> inline f16 store<f16>(float x) { return to_f16(x); }
-
-// Calls f(T()) with the storage type of a float dtype; infer has refused the others.
-template <typename F> decltype(auto) with_float(DType dtype, const F& f) {
-  switch (dtype) {
-    case DType::bf16: return f(bf16{});
-    case DType::f16: return f(f16{});
-    default: CHECK(dtype == DType::f32, "a kernel for {}", name(dtype)); return f(float{});
-  }
-}
 
 // Calls f(T()) with an unsigned integer of that many bytes: for ops that only move elements.
 template <typename F> decltype(auto) with_bytes(int64_t bytes, const F& f) {

@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "ops/chain.h"
 #include "ops/defs.h"
+#include "passes/order.h"
 
 namespace ringmaster::passes {
 namespace {
@@ -20,7 +21,7 @@ using ir::Node;
 using ir::NodeId;
 using ir::ValueId;
 
-constexpr int64_t nowhere = -1;
+constexpr int64_t nowhere = Order::nowhere;
 // A longer chain spares no more: 64 instructions in L1 take longer than the pass over memory around them.
 constexpr size_t most_members = 64;
 
@@ -41,13 +42,12 @@ class Groups {
         users_(graph.users()),
         place_(static_cast<size_t>(graph.num_nodes()), nowhere),
         group_(static_cast<size_t>(graph.num_nodes()), nowhere),
-        computes_(list_.size() + 1) {
+        order_(graph, region) {
     for (size_t i = 0; i < list_.size(); ++i) {
       const Node& node = graph.node(list_[i]);
       place_[static_cast<size_t>(list_[i])] = static_cast<int64_t>(i);
       if (node.op->traits.role == ir::Role::state_write)
         written_.emplace(node.attrs.text("name"), static_cast<int64_t>(i));
-      computes_[i + 1] = computes_[i] + (node.op->traits.cost == ir::CostClass::compute ? 1 : 0);
     }
     for (size_t i = 0; i < list_.size(); ++i)
       if (chainable(graph, graph.node(list_[i]))) add(static_cast<int64_t>(i));
@@ -122,7 +122,7 @@ class Groups {
     }
     const auto place = std::ranges::find_if(all.rbegin(), all.rend(), [&](int64_t at) { return at < before; });
     if (place == all.rend() || *place <= after) return nowhere;
-    const bool waits = computes_[static_cast<size_t>(all.back())] != computes_[static_cast<size_t>(*place)];
+    const bool waits = order_.product_between(node_at(*place), node_at(all.back()));
     return waits ? nowhere : *place;
   }
 
@@ -131,7 +131,7 @@ class Groups {
   std::vector<std::vector<NodeId>> users_;
   std::vector<int64_t> place_;              // by node, in the order that stands so far; one for all of a group
   std::vector<int64_t> group_;              // by node
-  std::vector<int64_t> computes_;           // products before each position
+  const Order order_;                       // as it was before
   std::map<std::string, int64_t> written_;  // where each state is written in this region
   std::vector<std::vector<int64_t>> members_;
 };

@@ -3,6 +3,7 @@
 #include "backend/cpu/dnnl.h"
 #include "backend/cpu/dnnl_primitive.h"
 #include "backend/cpu/lanes.h"
+#include "core/with_float.h"
 
 #include <array>
 
@@ -70,12 +71,10 @@ class Rows::Impl {
 
   // n elements from `begin` on
   void add_rows(const RowsSum& sum, int64_t begin, int64_t n) const {
-    const auto run = [&]<typename T>(T* x) {
-      add_lanes(static_cast<const T*>(sum.a) + begin, static_cast<const T*>(sum.b) + begin, x + begin, n);
-    };
-    if (spec_.dtype == DType::f32) run(static_cast<float*>(sum.to));
-    if (spec_.dtype == DType::bf16) run(static_cast<bf16*>(sum.to));
-    if (spec_.dtype == DType::f16) run(static_cast<f16*>(sum.to));
+    with_float(spec_.dtype, [&]<typename T>(T) {
+      add_lanes(static_cast<const T*>(sum.a) + begin, static_cast<const T*>(sum.b) + begin,
+                static_cast<T*>(sum.to) + begin, n);
+    });
   }
 
   void prepare(int64_t rows) {

@@ -6,18 +6,10 @@
 
 #include "backend/cpu/flash_kernel.h"
 #include "backend/cpu/lanes.h"
-#include "core/error.h"
+#include "core/with_float.h"
 
 namespace ringmaster::backend::flash {
 namespace {
-
-template <typename F> void with_storage(DType dtype, const F& f) {
-  switch (dtype) {
-    case DType::bf16: return f(bf16{});
-    case DType::f16: return f(f16{});
-    default: CHECK(dtype == DType::f32, "attention of {}", name(dtype)); return f(float{});
-  }
-}
 
 float widened(float x) { return x; }
 template <typename T> float widened(T x) { return to_float(x); }
@@ -30,7 +22,7 @@ void zero(uint32_t* to, int64_t units) { std::memset(to, 0, static_cast<size_t>(
 
 // n elements widened
 void widen_row(const char* from, DType dtype, float* to, int64_t n) {
-  with_storage(dtype, [&]<typename T>(T) {
+  with_float(dtype, [&]<typename T>(T) {
     const T* x = reinterpret_cast<const T*>(from);
     for_lanes(n, [&](int64_t i, int64_t count) { store(to + i, load(x + i, count), count); });
   });
@@ -88,7 +80,7 @@ void interleave_rows(const char* a, const char* b, int64_t dim, uint32_t* to) {
 // sum of a_i b_i, 16 lanes
 float dot_product(const void* a, const void* b, DType dtype, int64_t n) {
   Lanes total(0.0F);
-  with_storage(dtype, [&]<typename T>(T) {
+  with_float(dtype, [&]<typename T>(T) {
     const T *x = static_cast<const T*>(a), *y = static_cast<const T*>(b);
     for_lanes(n, [&](int64_t i, int64_t count) { total = fma(load(x + i, count), load(y + i, count), total); });
   });
@@ -143,7 +135,7 @@ void pack_strip(const Source& from, int64_t count, uint32_t* to, uint32_t* stagi
 }
 
 void write_rows(const float* rows, int64_t lanes, float factor, int64_t count, const Target& to) {
-  with_storage(to.dtype, [&]<typename T>(T) {
+  with_float(to.dtype, [&]<typename T>(T) {
     for (int64_t r = 0; r < count; ++r) {
       T* out = static_cast<T*>(to.data) + r * to.stride;
       const float* row = rows + r * lanes;
@@ -180,7 +172,7 @@ void pack_queries(const Layout& l, const Head& h, const HeadGrad& g, const Backw
     s.lse[i] = real ? h.lse[i] : infinity;  // exp(score - infinity) is 0
     s.dot[i] = real ? dot_product(row_of(dy, i), row_of(y, i), l.dtype, l.dim) : 0.0F;
     if (real && g.d_lse != nullptr)
-      with_storage(g.d_lse_dtype, [&]<typename T>(T) { s.dot[i] -= widened(static_cast<const T*>(g.d_lse)[i]); });
+      with_float(g.d_lse_dtype, [&]<typename T>(T) { s.dot[i] -= widened(static_cast<const T*>(g.d_lse)[i]); });
   }
   for (int64_t i = 0; i < l.strips() * l.rows() * strip; ++i) s.dq[i] = 0.0F;
 }

@@ -3,7 +3,7 @@
 
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/vector_math.h"
-#include "core/error.h"
+#include "core/with_float.h"
 
 #include <cmath>
 #include <limits>
@@ -13,14 +13,6 @@ namespace {
 
 constexpr float lowest = -std::numeric_limits<float>::infinity();
 constexpr int64_t piece = 8192;  // elements that a thread takes at once
-
-template <typename F> void with_storage(DType dtype, const F& f) {
-  switch (dtype) {
-    case DType::bf16: return f(bf16{});
-    case DType::f16: return f(f16{});
-    default: CHECK(dtype == DType::f32, "a loss head of {}", name(dtype)); return f(float{});
-  }
-}
 
 // p - 1 at the target as an exact difference, not p d_loss - d_loss
 template <typename T> void store_target(T* dx, float loss, float d_loss) {
@@ -83,7 +75,7 @@ void RowsOfTiles::factors(const float* loss, const float* d_loss) const {
 void RowsOfTiles::gradients(int64_t j, const float* e, const float* loss, const float* d_loss, void* dx,
                             DType dtype) const {
   const int64_t first = j * tile, n = std::min(tile, columns - first);
-  with_storage(dtype, [&]<typename T>(T) {
+  with_float(dtype, [&]<typename T>(T) {
     T* out = static_cast<T*>(dx);
     for (int64_t r = 0; r < rows; ++r, out += n) {
       const Lanes factor(top[r * tiles() + j]);
@@ -96,7 +88,7 @@ void RowsOfTiles::gradients(int64_t j, const float* e, const float* loss, const 
 
 void SliceOfRows::gradients(const float* x, const int32_t* targets, const float* at, const float* loss,
                             const float* d_loss, void* dx, DType dtype) const {
-  with_storage(dtype, [&]<typename T>(T) {
+  with_float(dtype, [&]<typename T>(T) {
     T* out = static_cast<T*>(dx);
     for (int64_t r = 0; r < rows; ++r, out += columns) {
       const float* row = x + r * columns;
@@ -111,7 +103,7 @@ void SliceOfRows::gradients(const float* x, const int32_t* targets, const float*
 
 void target_logits(const void* x, const void* weight, const int32_t* targets, DType dtype, int64_t rows, int64_t width,
                    float* at, int threads) {
-  with_storage(dtype, [&]<typename T>(T) {
+  with_float(dtype, [&]<typename T>(T) {
     parallel_for(rows * width < 4 * piece ? 1 : threads, rows, [&](int64_t r) {
       const T *a = static_cast<const T*>(x) + r * width, *b = static_cast<const T*>(weight) + targets[r] * width;
       Lanes sums(0.0F);
@@ -123,7 +115,7 @@ void target_logits(const void* x, const void* weight, const int32_t* targets, DT
 
 void add_partials(const float* partials, int64_t stride, int64_t count, int64_t n, DType dtype, void* out,
                   int threads) {
-  with_storage(dtype, [&]<typename T>(T) {
+  with_float(dtype, [&]<typename T>(T) {
     for_pieces(n, threads, [&](int64_t i, int64_t lanes) {
       Lanes sums = load(partials + i, lanes);
       for (int64_t g = 1; g < count; ++g) sums = sums + load(partials + g * stride + i, lanes);
