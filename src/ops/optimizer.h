@@ -145,9 +145,13 @@ struct UpdateLoop {
         keep(a, begin, count);
       else if (split)
         with(SplitWeight(a, states, begin));
-      else
+      else if (!narrow)
         with(WholeWeight(a, begin));
-      copy_narrow(a, narrow, states, begin, count);
+      else if (narrow == DType::bf16)
+        with(WeightAndCopy<bf16>(a, states, begin));
+      else
+        with(WeightAndCopy<f16>(a, states, begin));
+      backend::streamed();
     });
   }
 
@@ -156,6 +160,7 @@ struct UpdateLoop {
     keep_state(a, 0, split ? DType::bf16 : DType::f32, begin, count);
     for (int i = 1; i < states; ++i) keep_state(a, i, kept, begin, count);
     if (split) keep_state(a, states, DType::u16, begin, count);
+    copy_narrow(a, narrow, states, begin, count);
   }
 };
 

@@ -8,6 +8,7 @@
 #include "backend/cpu/halves.h"
 #include "backend/cpu/lanes.h"
 #include "backend/cpu/stochastic.h"
+#include "core/error.h"
 #include "ir/op.h"
 #include "ops/random.h"
 
@@ -41,6 +42,20 @@ struct WholeWeight {
       : in(a.input<float>(0) + begin), out(a.output<float>(0) + begin) {}
   backend::Lanes load(int64_t i, int64_t n) const { return backend::load(in + i, n); }
   void store(int64_t i, backend::Lanes x, int64_t n) const { backend::store(out + i, x, n); }
+};
+// Beside its copy in 16 bits, output `narrow`, which the next step reads: long after the caches have lost it.
+template <typename T> struct WeightAndCopy {
+  WholeWeight whole;
+  T* copy;
+  WeightAndCopy(const ir::KernelArgs& a, int narrow, int64_t begin)
+      : whole(a, begin), copy(a.output<T>(narrow) + begin) {
+    CHECK(reinterpret_cast<uintptr_t>(copy) % 16 == 0, "a copy at {}", static_cast<const void*>(copy));
+  }
+  backend::Lanes load(int64_t i, int64_t n) const { return whole.load(i, n); }
+  void store(int64_t i, backend::Lanes x, int64_t n) const {
+    whole.store(i, x, n);
+    backend::stream(copy + i, x, n);
+  }
 };
 struct SplitWeight {
   const bf16* in;
