@@ -72,7 +72,7 @@ TorchPeer::TorchPeer(const config::Config& config, int threads) {
   const Path script = folder / script_name;
   script_sha256_ = sha256_hex(read_file(script));
   const Path make_env = folder / "python/make_env";
-  note("the peer's Python: $RINGMASTER_PYTHON, or the pinned environment (installed once, 4.4 GB)");
+  note("the peer's Python: $RINGMASTER_PYTHON, or the pinned environment (installed once, 4.7 GB)");
   const std::string python = without_newline(
       output_of({make_env.string()}, "bench/python/make_env", "set RINGMASTER_PYTHON to a Python that has PyTorch")
           .out);

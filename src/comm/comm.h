@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // comm: what ranks say to each other. A Communicator moves bytes between two ranks without blocking; a Collective is one
-// reduce_scatter, all_gather, all_reduce or broadcast in flight over it, built on a pipelined ring (ring.h).
+// reduce_scatter, all_gather, all_reduce or broadcast in flight over it, built on a pipelined ring (collective.h).
 //
 // Surprising: any wait advances every collective in flight, so ranks may wait for them in different orders, but they must
 // START them in the same order. Everything here belongs to one thread of a rank, the only one that may call MPI.

@@ -6,13 +6,19 @@
 
 namespace ringmaster {
 
-// Calls f(T()) with the storage type of a float dtype that kernels take; whoever made the kernel has refused the others.
+inline bool is_16_bit_float(DType dtype) { return dtype == DType::bf16 || dtype == DType::f16; }
+
+// Calls f(T()) with the storage type of a 16-bit float; whoever asks has refused the others.
+template <typename F> decltype(auto) with_16_bit_float(DType dtype, const F& f) {
+  CHECK(is_16_bit_float(dtype), "a kernel for {}, expected bf16 or f16", name(dtype));
+  return dtype == DType::bf16 ? f(bf16{}) : f(f16{});
+}
+
+// The same of any float that kernels take.
 template <typename F> decltype(auto) with_float(DType dtype, const F& f) {
-  switch (dtype) {
-    case DType::bf16: return f(bf16{});
-    case DType::f16: return f(f16{});
-    default: CHECK(dtype == DType::f32, "a kernel for {}", name(dtype)); return f(float{});
-  }
+  if (is_16_bit_float(dtype)) return with_16_bit_float(dtype, f);
+  CHECK(dtype == DType::f32, "a kernel for {}, expected f32, bf16 or f16", name(dtype));
+  return f(float{});
 }
 
 }  // namespace ringmaster

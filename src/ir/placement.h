@@ -24,7 +24,7 @@ struct StateLayout {
 };
 StateLayout lay_out(const std::vector<State>& states);  // in the given order; a weight with a remainder has no place
 
-// What a buffer is for (contract.md, plan, by_category).
+// What a buffer is for (`plan --json`, by_category).
 enum class Category { weights, master, optimizer, gradients, activations, workspace, communication, batches };
 const char* name(Category category);
 

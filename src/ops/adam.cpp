@@ -20,7 +20,6 @@
 namespace ringmaster::ops {
 namespace {
 
-using backend::Lanes;
 using ir::OpView;
 
 const ir::AttrSpec attrs[] = {{"beta1", 0.9},
@@ -59,48 +58,47 @@ void reference(const OpView& v, std::span<const ir::RefTensor> in, std::span<ir:
   }
 }
 
-// What one update multiplies by; the same for every element.
-struct Factors {
-  Lanes clip, keep_weight, decay, b1, rest1, b2, rest2, per_root, eps, rate, limit;
-};
-
 struct Options {
   double b1, b2, eps, decay, lr_factor, limit;
   bool decoupled;
 };
 
-Factors factors(const Options& o, const UpdateScalars& s) {
-  const auto f = [](double x) { return Lanes(static_cast<float>(x)); };
-  const double lr = s.lr * o.lr_factor;
-  return {.clip = f(s.clip),
-          .keep_weight = f(o.decoupled ? 1.0 - lr * o.decay : 1.0),
-          .decay = f(o.decoupled ? 0.0 : o.decay),
-          .b1 = f(o.b1),
-          .rest1 = f(1.0 - o.b1),
-          .b2 = f(o.b2),
-          .rest2 = f(1.0 - o.b2),
-          .per_root = f(1.0 / std::sqrt(1.0 - std::pow(o.b2, s.step))),
-          .eps = f(o.eps),
-          .rate = f(lr / (1.0 - std::pow(o.b1, s.step))),
-          .limit = f(o.limit)};
-}
+// The update of a tile, by numbers that are the same for every element.
+struct Rule {
+  float clip, keep_weight, decay, b1, rest1, b2, rest2, per_root, eps, rate, limit;
 
-// `S` is the type that m and v are kept in.
-template <typename S, typename Weight>
-void update(const ir::KernelArgs& a, const Factors& f, const Weight& weight, const Piece& p) {
-  const S *m_in = a.input<S>(1) + p.begin, *v_in = a.input<S>(2) + p.begin;
-  S *m_out = a.output<S>(1) + p.begin, *v_out = a.output<S>(2) + p.begin;
-  for_state_lanes<S>(p.stream, p.begin, p.count, [&](int64_t i, int64_t n, const auto& store) {
-    const Lanes w = weight.load(i, n);
-    const Lanes g = fma(f.decay, w, f.clip * backend::load(p.gradient + i, n));
-    const Lanes m = fma(f.b1, backend::load(m_in + i, n), f.rest1 * g);
-    const Lanes v = fma(f.b2, backend::load(v_in + i, n), f.rest2 * g * g);
-    const Lanes denominator = fma(sqrt(v), f.per_root, f.eps);
-    weight.store(i, clamp(w * f.keep_weight - f.rate * (m / denominator), f.limit), n);
-    store.first(m_out + i, m);
-    store.second(v_out + i, v);
-  });
-}
+  Rule(const Options& o, const UpdateScalars& s) {
+    const auto f = [](double x) { return static_cast<float>(x); };
+    const double lr = s.lr * o.lr_factor;
+    clip = f(s.clip);
+    keep_weight = f(o.decoupled ? 1.0 - lr * o.decay : 1.0);
+    decay = f(o.decoupled ? 0.0 : o.decay);
+    b1 = f(o.b1);
+    rest1 = f(1.0 - o.b1);
+    b2 = f(o.b2);
+    rest2 = f(1.0 - o.b2);
+    per_root = f(1.0 / std::sqrt(1.0 - std::pow(o.b2, s.step)));
+    eps = f(o.eps);
+    rate = f(lr / (1.0 - std::pow(o.b1, s.step)));
+    limit = f(o.limit);
+  }
+
+  void operator()(const UpdateTile& t) const {
+    const Rule f = *this;  // a copy: stores through `now` can not change it, so it stays in registers
+    const float *w_old = t.old[0], *m_old = t.old[1], *v_old = t.old[2], *gradient = t.gradient;
+    float *w_now = t.now[0], *m_now = t.now[1], *v_now = t.now[2];
+#pragma omp simd
+    for (int64_t i = 0; i < t.count; ++i) {
+      const float w = w_old[i], g = __builtin_fmaf(f.decay, w, f.clip * gradient[i]);
+      const float m = __builtin_fmaf(f.b1, m_old[i], f.rest1 * g);
+      const float v = __builtin_fmaf(f.b2, v_old[i], f.rest2 * g * g);
+      const float denominator = __builtin_fmaf(__builtin_sqrtf(v), f.per_root, f.eps);
+      w_now[i] = clamp(w * f.keep_weight - f.rate * (m / denominator), f.limit);
+      m_now[i] = m;
+      v_now[i] = v;
+    }
+  }
+};
 
 std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
   const Options options{.b1 = v.attrs.number("beta1"),
@@ -113,8 +111,7 @@ std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
   const UpdateLoop loop(v, 3, threads);
   return ir::make_kernel([=, step = v.in[v.in.size() - 3].dtype](const ir::KernelArgs& a) {
     const UpdateScalars s = update_scalars(a, loop.gradient + 1, step);
-    const Factors f = factors(options, s);
-    loop.run(a, s.commit, [&]<typename S>(S, const auto& weight, const Piece& p) { update<S>(a, f, weight, p); });
+    loop.run(a, s.commit, Rule(options, s));
   });
 }
 

@@ -27,15 +27,6 @@ inline void require_rows(const ir::Type& x) {
     throw Error({.kind = ErrorKind::config, .message = "x is " + str(x), .expected = "one dim or more"});
 }
 
-// An output of f32 rows in 16 bits.
-inline ir::Type narrowed(const ir::Type& x, DType dtype) {
-  if (x.dtype != DType::f32 || !is_float(dtype) || size_of(dtype) != 2)
-    throw Error({.kind = ErrorKind::config,
-                 .message = fmt::format("x is {}, a narrow output {}", str(x), name(dtype)),
-                 .expected = "f32, and bf16 or f16"});
-  return {dtype, x.shape};
-}
-
 // ---- primitives
 inline Tensor keep(Tensor statistic) {
   Shape shape = statistic.shape();

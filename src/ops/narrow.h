@@ -5,6 +5,8 @@
 #include <optional>
 
 #include "backend/cpu/lanes.h"
+#include "core/error.h"
+#include "core/with_float.h"
 #include "ir/op.h"
 
 namespace ringmaster::ops {
@@ -12,11 +14,27 @@ namespace ringmaster::ops {
 inline const ir::AttrSpec narrow_attr{"narrow", std::string(), false, "'' | bf16 | f16: output 0 once more, the last"};
 inline std::optional<DType> narrow_of(const ir::Attrs& attrs) { return dtype_from_name(attrs.text("narrow")); }
 
+// The type of it; throws Error (config) unless x is f32 and the dtype is bf16 or f16.
+inline ir::Type narrowed(const ir::Type& x, DType dtype) {
+  if (x.dtype != DType::f32 || !is_16_bit_float(dtype))
+    throw Error({.kind = ErrorKind::config,
+                 .message = fmt::format("x is {}, a narrow output {}", str(x), name(dtype)),
+                 .expected = "f32, and bf16 or f16"});
+  return {dtype, x.shape};
+}
+
 // Elements begin .. begin + count of output 0, which is f32; nothing without a dtype.
-inline void copy_narrow(const ir::KernelArgs& a, std::optional<DType> dtype, int output, int64_t begin, int64_t count) {
-  const auto copy = [&]<typename T>(T* to) { backend::copy_lanes(a.output<float>(0) + begin, to + begin, count); };
-  if (dtype == DType::bf16) copy(a.output<bf16>(output));
-  if (dtype == DType::f16) copy(a.output<f16>(output));
+inline void copy_narrow(const ir::KernelArgs& a, std::optional<DType> dtype, int output, int64_t begin, int64_t count,
+                        bool past_caches = false) {
+  if (!dtype) return;
+  const float* from = a.output<float>(0) + begin;
+  with_16_bit_float(*dtype, [&]<typename T>(T) {
+    T* to = a.output<T>(output) + begin;
+    if (past_caches)
+      backend::copy_lanes_past_caches(from, to, count);
+    else
+      backend::copy_lanes(from, to, count);
+  });
 }
 
 }  // namespace ringmaster::ops

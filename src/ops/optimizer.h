@@ -5,7 +5,7 @@
 #include <limits>
 #include <optional>
 
-#include "backend/cpu/lanes.h"
+#include "backend/cpu/wide.h"
 #include "core/error.h"
 #include "core/halves.h"
 #include "ops/blocks.h"
@@ -47,7 +47,7 @@ inline std::vector<ir::Type> infer_update(const ir::OpView& v, size_t states, co
   require(clip, v.in[clip] == f32({}), "f32[]");
   require(commit, v.in[commit] == i32({}), "i32[]");
   std::vector<ir::Type> out(v.in.begin(), v.in.begin() + static_cast<std::ptrdiff_t>(gradient));
-  if (narrow) out.push_back({*narrow, weight.shape});
+  if (narrow) out.push_back(narrowed(weight, *narrow));
   return out;
 }
 
@@ -58,9 +58,10 @@ inline double limit_of(const ir::Attrs& attrs) {
   return limit > 0.0 ? limit : std::numeric_limits<double>::infinity();
 }
 
-// A NaN stays one: both pass on their second operand.
-inline backend::Lanes clamp(backend::Lanes x, backend::Lanes limit) {
-  return min(limit, max(backend::Lanes(0.0F) - limit, x));
+// A NaN stays one.
+inline float clamp(float x, float limit) {
+  const float above = x < -limit ? -limit : x;
+  return limit < above ? limit : above;
 }
 
 struct UpdateScalars {
@@ -103,13 +104,6 @@ inline void keep_weight(std::span<ir::RefTensor> out, size_t states, size_t i, d
   if (out.size() > states) out[states].data[i] = split ? halves.low : w;
 }
 
-// A stretch of the elements, and what an update reads there but the states.
-struct Piece {
-  RandomStream stream;
-  const float* gradient;
-  int64_t begin, count;
-};
-
 // What an update op is but its rule: `states` outputs over as many inputs, the weight first, its remainder last.
 struct UpdateLoop {
   int states, threads;
@@ -130,32 +124,41 @@ struct UpdateLoop {
         narrow(narrow_of(v.attrs)),
         rounding(static_cast<uint64_t>(v.attrs.integer("rounding"))) {}
 
-  // update(S(), weight, piece) for every block, where the step is committed; `S` is the type of the states behind the weight
-  template <typename Update> void run(const ir::KernelArgs& a, bool commit, const Update& update) const {
+  // rule(tile) for all tiles, where the step is committed
+  template <typename Rule> void run(const ir::KernelArgs& a, bool commit, const Rule& rule) const {
     const RandomStream stream = stream_of(a.context, rounding);
+    const bool past_caches = narrow && n >= larger_than_caches && is_aligned(a.out[states]);
     for_blocks(n, threads, [&](int64_t begin, int64_t count) {
-      const Piece piece{stream, a.input<float>(gradient) + begin, begin, count};
-      const auto with = [&](const auto& weight) {
-        if (kept == DType::f32)
-          update(float(), weight, piece);
-        else
-          update(bf16(), weight, piece);
-      };
-      if (!commit)
-        keep(a, begin, count);
-      else if (split)
-        with(SplitWeight(a, states, begin));
-      else if (!narrow)
-        with(WholeWeight(a, begin));
-      else if (narrow == DType::bf16)
-        with(WeightAndCopy<bf16>(a, states, begin));
-      else
-        with(WeightAndCopy<f16>(a, states, begin));
-      backend::streamed();
+      if (!commit) return keep(a, begin, count);
+      for (int64_t i = 0; i < count; i += UpdateTile::most)
+        update(a, stream, begin + i, std::min(UpdateTile::most, count - i), past_caches, rule);
+      if (past_caches) backend::fence_stores();
     });
   }
 
  private:
+  // Elements whose f32 weight, states and gradient are 32 MiB: of their copy nothing would be left when the next step reads it.
+  static constexpr int64_t larger_than_caches = int64_t{1} << 21;
+  static bool is_aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
+
+  template <typename Rule>
+  void update(const ir::KernelArgs& a, const RandomStream& stream, int64_t begin, int64_t count, bool past_caches,
+              const Rule& rule) const {
+    alignas(64) float wide[UpdateTile::most_states][UpdateTile::most];
+    UpdateTile t{.gradient = a.input<float>(gradient) + begin, .count = count};
+    for (int k = 0; k < states; ++k) {
+      const bool is_f32 = k == 0 ? !split : kept == DType::f32;
+      t.old[k] = is_f32 ? a.input<float>(k) + begin : wide[k];
+      t.now[k] = is_f32 ? a.output<float>(k) + begin : wide[k];
+      if (!is_f32 && k > 0) widen_tile(a, k, begin, wide[k], count);
+    }
+    if (split) join_tile(a, states, begin, wide[0], count);
+    backend::in_widest([&] { rule(t); });
+    if (split) split_tile(a, states, begin, t.now[0], count);
+    if (kept != DType::f32) round_tile(a, states, stream, begin, t);
+    copy_narrow(a, narrow, states, begin, count, past_caches);
+  }
+
   void keep(const ir::KernelArgs& a, int64_t begin, int64_t count) const {
     keep_state(a, 0, split ? DType::bf16 : DType::f32, begin, count);
     for (int i = 1; i < states; ++i) keep_state(a, i, kept, begin, count);

@@ -2,9 +2,11 @@
 // sgd: one update of a weight with momentum.     Sutskever et al. 2013, in the form of PyTorch's SGD
 //   g = clip gradient + wd w;  velocity = g at the first update (t = 1), else momentum velocity + g
 //   w = w - lr (nesterov: g + momentum velocity, else velocity)
-//   in  weight, velocity, gradient: f32, one shape; lr f32[], step f32[] or i32[] (t), clip f32[], commit i32[]
+//   in  weight, velocity, gradient: f32, one shape, the velocity alternatively bf16, rounded stochastically; lr f32[],
+//       step f32[] or i32[] (t), clip f32[], commit i32[]
 //   a split master (core/halves.h): weight bf16, and its remainder u16 behind the velocity, in and out
-//   out weight, velocity, over the old ones where those die     commit 0: the outputs are the inputs, bit for bit
+//   out weight, velocity, over the old ones where those die; with `narrow` the weight once more in 16 bits
+//   commit 0: the outputs are the inputs, bit for bit
 //   limit > 0: the new weight is clamped to [-limit, limit]
 //   numerics: f32.   errors: config if shapes or dtypes differ.
 #include "ops/defs.h"
@@ -15,7 +17,6 @@
 namespace ringmaster::ops {
 namespace {
 
-using backend::Lanes;
 using ir::OpView;
 
 const ir::AttrSpec attrs[] = {{"momentum", 0.0},
@@ -46,23 +47,23 @@ void reference(const OpView& v, std::span<const ir::RefTensor> in, std::span<ir:
   }
 }
 
-struct Factors {
-  Lanes clip, decay, carry, ahead_g, ahead_velocity, lr, limit;
-};
+// The update of a tile, by numbers that are the same for every element.
+struct Rule {
+  float clip, decay, carry, ahead_g, ahead_velocity, lr, limit;
 
-// `S` is the type that the velocity is kept in.
-template <typename S, typename Weight>
-void update(const ir::KernelArgs& a, const Factors& f, const Weight& weight, const Piece& p) {
-  const S* velocity_in = a.input<S>(1) + p.begin;
-  S* velocity_out = a.output<S>(1) + p.begin;
-  for_state_lanes<S>(p.stream, p.begin, p.count, [&](int64_t i, int64_t n, const auto& store) {
-    const Lanes w = weight.load(i, n);
-    const Lanes g = fma(f.decay, w, f.clip * backend::load(p.gradient + i, n));
-    const Lanes velocity = fma(f.carry, backend::load(velocity_in + i, n), g);
-    weight.store(i, clamp(w - f.lr * fma(f.ahead_velocity, velocity, f.ahead_g * g), f.limit), n);
-    store.first(velocity_out + i, velocity);
-  });
-}
+  void operator()(const UpdateTile& t) const {
+    const Rule f = *this;  // a copy: stores through `now` can not change it, so it stays in registers
+    const float *w_old = t.old[0], *velocity_old = t.old[1], *gradient = t.gradient;
+    float *w_now = t.now[0], *velocity_now = t.now[1];
+#pragma omp simd
+    for (int64_t i = 0; i < t.count; ++i) {
+      const float w = w_old[i], g = __builtin_fmaf(f.decay, w, f.clip * gradient[i]);
+      const float velocity = __builtin_fmaf(f.carry, velocity_old[i], g);
+      w_now[i] = clamp(w - f.lr * __builtin_fmaf(f.ahead_velocity, velocity, f.ahead_g * g), f.limit);
+      velocity_now[i] = velocity;
+    }
+  }
+};
 
 std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
   const double momentum = v.attrs.number("momentum"), decay = v.attrs.number("weight_decay"),
@@ -71,15 +72,15 @@ std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
   const UpdateLoop loop(v, 2, threads);
   return ir::make_kernel([=, step = v.in[v.in.size() - 3].dtype](const ir::KernelArgs& a) {
     const UpdateScalars s = update_scalars(a, loop.gradient + 1, step);
-    const auto f = [](double x) { return Lanes(static_cast<float>(x)); };
-    const Factors factors{.clip = f(s.clip),
-                          .decay = f(decay),
-                          .carry = f(s.step <= 1.0 ? 0.0 : momentum),
-                          .ahead_g = f(nesterov ? 1.0 : 0.0),
-                          .ahead_velocity = f(nesterov ? momentum : 1.0),
-                          .lr = f(s.lr * factor),
-                          .limit = f(limit)};
-    loop.run(a, s.commit, [&]<typename S>(S, const auto& weight, const Piece& p) { update<S>(a, factors, weight, p); });
+    const auto f = [](double x) { return static_cast<float>(x); };
+    loop.run(a, s.commit,
+             Rule{.clip = f(s.clip),
+                  .decay = f(decay),
+                  .carry = f(s.step <= 1.0 ? 0.0 : momentum),
+                  .ahead_g = f(nesterov ? 1.0 : 0.0),
+                  .ahead_velocity = f(nesterov ? momentum : 1.0),
+                  .lr = f(s.lr * factor),
+                  .limit = f(limit)});
   });
 }
 
@@ -90,6 +91,7 @@ std::vector<ir::Sample> samples() {
                       {{"momentum", 0.9}, {"limit", 0.5}},
                       {{"momentum", 0.9}, {"weight_decay", 0.1}, {"nesterov", true}, {"lr_factor", 0.5}},
                       {{"narrow", std::string("bf16")}},
+                      {{"narrow", std::string("f16")}},
                       {{"momentum", 0.9}, {"rounding", int64_t{78}}}});
   const auto split = with_split_weight(update_samples(2, 0, {{{"momentum", 0.9}}}), 2);
   list.insert(list.end(), split.begin(), split.end());

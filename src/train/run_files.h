@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// run_files: the files of a run folder besides its checkpoints (contract.md, RUN DIR). Fields stand in the contract's order.
+// run_files: the files of a run folder besides its checkpoints (docs/run-folder.md).
 #pragma once
 #include "core/file.h"
 #include "train/json_line.h"

@@ -38,7 +38,7 @@ struct TrainOptions {
 // checkpoint to resume from. Creates nothing. Reads the data once. The launcher calls it, and rank 0 again.
 void check(const TrainOptions& options);
 
-// Blocks until the run has ended; returns the exit code of contract.md (0, 2, 3, 4, 5, 75 or 1), the same on every rank that
+// Blocks until the run has ended; returns the exit code of docs/run-folder.md (0, 2, 3, 4, 5, 75 or 1), the same on every rank that
 // returns. Errors have been printed by then. A rank that fails alone ends the job (comm.abort) and does not return. On return
 // the communicator is idle and not finalized. Stops at signals while a StopSignals (stop.h) stands.
 int train(const TrainOptions& options, comm::Communicator& comm);

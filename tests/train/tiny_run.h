@@ -85,7 +85,7 @@ class TinyRun {
       "optimizer: {lr: 1e-2}\n";
 };
 
-// The deterministic fields of a line of metrics (contract.md).
+// The deterministic fields of a line of metrics (docs/run-folder.md).
 inline Json deterministic(Json line) {
   for (auto it = line.begin(); it != line.end();) {
     const std::string& key = it.key();

@@ -4,6 +4,7 @@
 #include "backend/cpu/dnnl_primitive.h"
 #include "backend/cpu/lanes.h"
 #include "core/isa.h"
+#include "core/with_float.h"
 
 #include <array>
 #include <cstdlib>
@@ -67,18 +68,10 @@ std::optional<Prepared> prepare(const Product& product, int slots) {
 }
 
 void widen(const void* from, DType dtype, float* to, int64_t n) {
-  const auto run = [&]<typename T>(const T* p) {
-    for_lanes(n, [&](int64_t i, int64_t count) { store(to + i, load(p + i, count), count); });
-  };
-  if (dtype == DType::bf16) run(static_cast<const bf16*>(from));
-  if (dtype == DType::f16) run(static_cast<const f16*>(from));
+  with_16_bit_float(dtype, [&]<typename T>(T) { copy_lanes(static_cast<const T*>(from), to, n); });
 }
 void narrow(const float* from, DType dtype, void* to, int64_t n) {
-  const auto run = [&]<typename T>(T* p) {
-    for_lanes(n, [&](int64_t i, int64_t count) { store(p + i, load(from + i, count), count); });
-  };
-  if (dtype == DType::bf16) run(static_cast<bf16*>(to));
-  if (dtype == DType::f16) run(static_cast<f16*>(to));
+  with_16_bit_float(dtype, [&]<typename T>(T) { copy_lanes(from, static_cast<T*>(to), n); });
 }
 
 }  // namespace ringmaster::backend
