@@ -7,9 +7,9 @@
 //   numerics: oneDNN; f32 statistics whatever x is; x + residual is rounded to its dtype first, so the bits are those of two nodes.
 //   errors: config if x has no dim, gain or bias is not f32[C], the residual is not like x, or y can not be narrow.
 #include "ops/layer_norm.h"
-#include "ops/narrow.h"
 #include "backend/cpu/dnnl.h"
 #include "ops/defs.h"
+#include "ops/narrow.h"
 
 #include <cmath>
 

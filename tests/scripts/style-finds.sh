@@ -31,5 +31,5 @@ echo 'int planted();' >"$work/src/core/planted.cpp"
 finds headers src/core/planted.cpp:1
 rm "$work"/src/core/planted*
 
-sed -i 's/^ringmaster_folder(cost USES core)/ringmaster_folder(cost USES core config)/' "$work/src/CMakeLists.txt"
-finds includes "src/cost may include"
+sed -i 's/^ringmaster_folder(ir USES core)/ringmaster_folder(ir USES core config)/' "$work/src/CMakeLists.txt"
+finds includes "src/ir may include"

@@ -55,6 +55,9 @@ def includes():
     for path in sorted((ROOT / "src").glob("*/")):
         if path.is_dir() and path.name not in direct:
             yield f"{place(path)}: is not in src/CMakeLists.txt"
+    for folder in sorted(set(direct) - {"launcher"}):
+        if not (ROOT / "src" / folder).is_dir():
+            yield f"src/CMakeLists.txt: there is no folder src/{folder}"
     yield from documented_table(direct)
 
 
