@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// hash: the two hashes by which runs are compared (`params_hash`, `state_hash` in docs/run-folder.md). SHA-256 over the tensors in byte order of name, each as
-// name \0 dtype \0 dims joined by "," \0 raw bytes; dtype is spelt as in the file ("F32"), a scalar has no dims.
+// hash: the two hashes by which runs are compared (`params_hash`, `state_hash` in docs/run-folder.md). SHA-256 over the tensors in
+// byte order of name, each as name \0 dtype \0 dims joined by "," \0 raw bytes; dtype is spelt as in the file ("F32"), a scalar has no dims.
 #pragma once
 #include <span>
 #include <string>

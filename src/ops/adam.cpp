@@ -3,8 +3,8 @@
 // arXiv:1711.05101 (decoupled weight decay, "AdamW"). The arithmetic follows PyTorch's Adam and AdamW.
 //   g = clip gradient;  decoupled: w = w (1 - lr wd),  else g = g + wd w
 //   m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2,  w = w - lr / (1 - b1^t) m / (sqrt(v) / sqrt(1 - b2^t) + eps)
-//   in  weight, first (m), second (v), gradient: f32, one shape, m and v alternatively bf16, rounded stochastically; lr f32[], step f32[] or i32[] (t, 1 at the first update),
-//       clip f32[], commit i32[]     out weight, first, second, over the old ones where those die;
+//   in  weight, first (m), second (v), gradient: f32, one shape, m and v alternatively bf16, rounded stochastically; lr f32[],
+//       step f32[] or i32[] (t, 1 at the first update), clip f32[], commit i32[]     out weight, first, second, over the old ones where those die;
 //       with `narrow` the weight once more in 16 bits
 //   a split master (core/halves.h): weight bf16, and its remainder u16 behind the second moment, in and out
 //   limit > 0: the new weight is clamped to [-limit, limit] (Arjovsky et al. 2017, arXiv:1701.07875, algorithm 1)

@@ -29,7 +29,7 @@ std::vector<Type> infer(const OpView& v) {
   const Type vector = f32({v.in[0].shape.dim(-1)}), statistic = f32(leading(v.in[0].shape));
   require_type(v, 1, "gain", vector);
   require_type(v, 2, "bias", vector);
-  const auto narrow = dtype_from_name(v.attrs.text("narrow_out"));
+  const auto narrow = narrow_of(v.attrs, "narrow_out");
   std::vector<Type> out{narrow ? narrowed(v.in[0], *narrow) : v.in[0], statistic, statistic};
   if (has_residual(v.in.size())) {
     require_type(v, 3, "the residual", v.in[0]);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// optimizer: what the optimizer ops share: their runtime scalars (lr, step, clip, commit) behind `tensors` tensors of one shape.
+// optimizer: what the optimizer ops share: their runtime scalars (lr, step, clip, commit) behind tensors of one
+// shape, and the loop over tiles on which a rule computes.
 #pragma once
 #include <algorithm>
 #include <limits>
@@ -31,7 +32,7 @@ inline std::vector<ir::Type> infer_update(const ir::OpView& v, size_t states, co
     throw Error(
         {.kind = ErrorKind::config, .message = fmt::format("{} is {}", what, str(v.in[i])), .expected = expected});
   };
-  const auto narrow = dtype_from_name(v.attrs.text("narrow"));
+  const auto narrow = narrow_of(v.attrs);
   require(0, split ? v.in.size() == gradient + 5 && !narrow : v.in[0] == weight && v.in.size() == gradient + 5,
           "f32, or bf16 with its remainder and without `narrow`");
   for (size_t i = 1; i < states; ++i) {
@@ -127,22 +128,23 @@ struct UpdateLoop {
   // rule(tile) for all tiles, where the step is committed
   template <typename Rule> void run(const ir::KernelArgs& a, bool commit, const Rule& rule) const {
     const RandomStream stream = stream_of(a.context, rounding);
-    const bool past_caches = narrow && n >= larger_than_caches && is_aligned(a.out[states]);
+    const Route copy = narrow && n >= larger_than_caches ? Route::past_caches : Route::caches;
+    CHECK(copy == Route::caches || reinterpret_cast<uintptr_t>(a.out[states]) % backend::past_caches_alignment == 0,
+          "a 16-bit copy lies at {}, expected a multiple of {}", a.out[states], backend::past_caches_alignment);
     for_blocks(n, threads, [&](int64_t begin, int64_t count) {
       if (!commit) return keep(a, begin, count);
       for (int64_t i = 0; i < count; i += UpdateTile::most)
-        update(a, stream, begin + i, std::min(UpdateTile::most, count - i), past_caches, rule);
-      if (past_caches) backend::fence_stores();
+        update(a, stream, begin + i, std::min(UpdateTile::most, count - i), copy, rule);
+      if (copy == Route::past_caches) backend::fence_stores();
     });
   }
 
  private:
-  // Elements whose f32 weight, states and gradient are 32 MiB: of their copy nothing would be left when the next step reads it.
+  // Elements whose f32 weight, moments and gradient are 32 MiB, an L3: of their copy little is left when the next step reads it.
   static constexpr int64_t larger_than_caches = int64_t{1} << 21;
-  static bool is_aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
 
   template <typename Rule>
-  void update(const ir::KernelArgs& a, const RandomStream& stream, int64_t begin, int64_t count, bool past_caches,
+  void update(const ir::KernelArgs& a, const RandomStream& stream, int64_t begin, int64_t count, Route copy,
               const Rule& rule) const {
     alignas(64) float wide[UpdateTile::most_states][UpdateTile::most];
     UpdateTile t{.gradient = a.input<float>(gradient) + begin, .count = count};
@@ -156,7 +158,7 @@ struct UpdateLoop {
     backend::in_widest([&] { rule(t); });
     if (split) split_tile(a, states, begin, t.now[0], count);
     if (kept != DType::f32) round_tile(a, states, stream, begin, t);
-    copy_narrow(a, narrow, states, begin, count, past_caches);
+    copy_narrow(a, narrow, states, begin, count, copy);
   }
 
   void keep(const ir::KernelArgs& a, int64_t begin, int64_t count) const {

@@ -18,8 +18,8 @@ inline const ir::AttrSpec rounding_attr{"rounding", int64_t{0}, false, "stream o
 
 // What a rule reads and writes: the states, the weight first, and the gradient. `now` may be `old`: an element needs no other one.
 struct UpdateTile {
-  static constexpr int64_t most =
-      512;  // elements: eight tensors of them are a third of L1; 32 random words at a time divide it
+  // Elements. Eight tensors of them are 16 KiB, half of the smallest L1; 32 of them share their random words (RandomLanes).
+  static constexpr int64_t most = 512;
   static constexpr int most_states = 3;
   const float* old[most_states];
   float* now[most_states];

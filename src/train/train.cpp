@@ -196,7 +196,8 @@ class Run {
     wire_.agree("run folder", [&] {
       if (!root_) return;
       folder_.emplace(checkpoint::RunFolder::claim(run, version()));
-      std::filesystem::remove(run / "failure.json");
+      for (const char* of_the_last_start : {"failure.json", "summary.json"})
+        std::filesystem::remove(run / of_the_last_start);
       write_file_atomic(run / "config.resolved.yaml", config::to_yaml(resolved_));
       Json launch{{"attempt", options_.attempt},
                   {"launcher_pid", options_.launcher_pid > 0 ? options_.launcher_pid : ::getpid()},

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What goes past the caches is what goes through them.
-#include "backend/cpu/lanes.h"
+#include "backend/cpu/past_caches.h"
 
 #include <gtest/gtest.h>
 

@@ -15,7 +15,9 @@ using Bytes = std::vector<std::vector<char>>;
 Bytes run(const Case& c, const Bytes& in) {
   std::vector<ir::RefTensor> tensors;
   for (size_t i = 0; i < in.size(); ++i) tensors.push_back(decode(c.sample.in[i], in[i]));
-  return run_kernel(c, tensors, {});
+  const Bytes apart = run_kernel(c, tensors, {}), in_place = run_kernel(c, tensors, {.threads = 3, .in_place = true});
+  EXPECT_EQ(apart, in_place) << c.op->name;
+  return apart;
 }
 
 std::vector<float> joined_of(const std::vector<char>& high, const std::vector<char>& low) {
@@ -26,24 +28,25 @@ std::vector<float> joined_of(const std::vector<char>& high, const std::vector<ch
 }
 
 // 20 updates of the same weights with the same gradients, in f32 and in halves; `states` with the weight.
-void expect_same_bits(const char* op, size_t states, DType kept, const ir::Attrs& attrs) {
-  const ir::Type f32s{DType::f32, {1000}}, f32{DType::f32, {}}, i32{DType::i32, {}};
+void expect_same_bits(const char* op, size_t states, DType kept, const ir::Attrs& attrs, int64_t n = 1000) {
+  const ir::Type f32s{DType::f32, {n}}, f32{DType::f32, {}}, i32{DType::i32, {}};
   Case whole{find(op), 0, {.in = std::vector(states + 1, f32s), .attrs = attrs}};
   for (size_t i = 1; i < states; ++i) whole.sample.in[i].dtype = kept;
   whole.sample.in.insert(whole.sample.in.end(), {f32, i32, f32, i32});
   Case split = whole;
   split.sample.in[0].dtype = DType::bf16;
-  split.sample.in.insert(split.sample.in.begin() + static_cast<std::ptrdiff_t>(states), {DType::u16, {1000}});
+  split.sample.in.insert(split.sample.in.begin() + static_cast<std::ptrdiff_t>(states), {DType::u16, {n}});
   const auto scalar = [&](const ir::Type& type, double x) { return encode({type, {x}}); };
   Bytes a, b;  // the states of each
-  a.push_back(encode({f32s, draw({}, 1000, "weight", 0)}));
-  for (size_t i = 1; i < states; ++i) a.push_back(encode({whole.sample.in[i], std::vector<double>(1000)}));
+  a.push_back(encode({f32s, draw({}, n, "weight", 0)}));
+  for (size_t i = 1; i < states; ++i)
+    a.push_back(encode({whole.sample.in[i], std::vector<double>(static_cast<size_t>(n))}));
   b = a;
-  b[0].resize(2000);
-  b.emplace_back(2000);
-  split_into(reinterpret_cast<bf16*>(b[0].data()), reinterpret_cast<uint16_t*>(b[states].data()), a[0].data(), 1000);
+  b[0].resize(static_cast<size_t>(2 * n));
+  b.emplace_back(2 * n);
+  split_into(reinterpret_cast<bf16*>(b[0].data()), reinterpret_cast<uint16_t*>(b[states].data()), a[0].data(), n);
   for (int k = 1; k <= 20; ++k) {
-    const Bytes rest{encode({f32s, draw({}, 1000, "gradient", static_cast<uint64_t>(k))}), scalar(f32, 0.01),
+    const Bytes rest{encode({f32s, draw({}, n, "gradient", static_cast<uint64_t>(k))}), scalar(f32, 0.01),
                      scalar(i32, k), scalar(f32, 0.5), scalar(i32, k % 7 == 0 ? 0 : 1)};
     const auto with = [&](Bytes in) {
       in.insert(in.end(), rest.begin(), rest.end());
@@ -61,6 +64,8 @@ TEST(SplitUpdate, IsTheUpdateOfF32) {
   expect_same_bits("adam", 3, DType::f32, {{"weight_decay", 0.1}});
   expect_same_bits("adam", 3, DType::f32, {{"weight_decay", 0.1}, {"decoupled", false}, {"limit", 0.5}});
   expect_same_bits("adam", 3, DType::bf16, {{"rounding", int64_t{5}}});
+  expect_same_bits("adam", 3, DType::f32, {{"weight_decay", 0.1}}, 16384 + 513);
+  expect_same_bits("adam", 3, DType::bf16, {{"rounding", int64_t{5}}}, 16384 + 513);
   expect_same_bits("sgd", 2, DType::f32, {{"momentum", 0.9}, {"nesterov", true}, {"weight_decay", 0.1}});
   expect_same_bits("sgd", 2, DType::bf16, {{"momentum", 0.9}, {"rounding", int64_t{5}}});
 }

@@ -23,6 +23,7 @@ void expect_rounded(const char* op, size_t states, int64_t n, DType dtype, bool 
     in.push_back({c.sample.in[i], draw({.kind = i == 2 ? ir::Fill::positive : ir::Fill::normal}, n, op, i)});
   for (const double scalar : {0.01, 3.0, 0.5, commit ? 1.0 : 0.0}) in.push_back({c.sample.in[in.size()], {scalar}});
   const auto out = run_kernel(c, in, {.threads = 2});
+  EXPECT_EQ(out, run_kernel(c, in, {.threads = 3, .in_place = true}));
   const auto* weight = reinterpret_cast<const float*>(out.front().data());
   const auto* copy = reinterpret_cast<const uint16_t*>(out.back().data());
   EXPECT_EQ(weight[0] == static_cast<float>(in[0].data[0]), !commit);
@@ -41,7 +42,7 @@ TEST(UpdateCopy, IsTheWeightRounded) {
 }
 
 TEST(UpdateCopy, IsRefusedInOtherTypes) {
-  for (const char* dtype : {"f32", "i32", "u16"}) {
+  for (const char* dtype : {"f32", "i32", "u16", "fp8"}) {
     const Case c = update("adam", 3, 8, dtype);
     EXPECT_THROW(c.outputs(), Error) << dtype;
   }

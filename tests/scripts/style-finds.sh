@@ -33,3 +33,5 @@ rm "$work"/src/core/planted*
 
 sed -i 's/^ringmaster_folder(ir USES core)/ringmaster_folder(ir USES core config)/' "$work/src/CMakeLists.txt"
 finds includes "src/ir may include"
+echo 'ringmaster_folder(ghost USES core)' >>"$work/src/CMakeLists.txt"
+finds includes "there is no folder src/ghost"

@@ -137,20 +137,6 @@ template <typename From, typename To> void copy_lanes(const From* from, To* to, 
   for_lanes(n, [&](int64_t i, int64_t count) { store(to + i, load(from + i, count), count); });
 }
 
-// The same past the caches: of memory that nobody reads soon no line is fetched first. `to` is 16-bit and lies at a multiple of 16
-// bytes; fence_stores() goes before another thread reads it.
-template <typename From, typename To> void copy_lanes_past_caches(const From* from, To* to, int64_t n) {
-  static_assert(sizeof(To) == 2);
-  for_lanes(n, [&](int64_t i, int64_t count) {
-    if (count < Lanes::width) return store_tail(to + i, load_tail(from + i, count), count);
-    alignas(32) To half[Lanes::width];
-    store(half, load(from + i));
-    _mm_stream_si128(reinterpret_cast<__m128i*>(to + i), load_half(half));
-    _mm_stream_si128(reinterpret_cast<__m128i*>(to + i + 8), load_half(half + 8));
-  });
-}
-inline void fence_stores() { _mm_sfence(); }
-
 // a + b, each sum rounded once; `to` may be one of them
 template <typename T> void add_lanes(const T* a, const T* b, T* to, int64_t n) {
   for_lanes(n, [&](int64_t i, int64_t count) { store(to + i, load(a + i, count) + load(b + i, count), count); });
