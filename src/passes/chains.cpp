@@ -131,7 +131,7 @@ class Groups {
   std::vector<std::vector<NodeId>> users_;
   std::vector<int64_t> place_;              // by node, in the order that stands so far; one for all of a group
   std::vector<int64_t> group_;              // by node
-  const Order order_;                       // before any group was formed; place_ moves on
+  Order order_;                             // before any group was formed; place_ moves on
   std::map<std::string, int64_t> written_;  // where each state is written in this region
   std::vector<std::vector<int64_t>> members_;
 };
