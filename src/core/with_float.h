@@ -14,7 +14,10 @@ template <typename F> decltype(auto) with_16_bit_float(DType dtype, const F& f) 
   return dtype == DType::bf16 ? f(bf16{}) : f(f16{});
 }
 
-// The same of any float that kernels take.
+// The floats that kernels take; f64 is the reference's alone.
+inline bool is_kernel_float(DType dtype) { return dtype == DType::f32 || is_16_bit_float(dtype); }
+
+// The same of any of them.
 template <typename F> decltype(auto) with_float(DType dtype, const F& f) {
   if (is_16_bit_float(dtype)) return with_16_bit_float(dtype, f);
   CHECK(dtype == DType::f32, "a kernel for {}, expected f32, bf16 or f16", name(dtype));

@@ -16,9 +16,7 @@ namespace {
 
 const ir::AttrSpec attrs[] = {{"dtype", std::string("f32"), true}};
 
-bool castable(DType dtype) {
-  return dtype == DType::f32 || dtype == DType::bf16 || dtype == DType::f16 || dtype == DType::i32;
-}
+bool castable(DType dtype) { return is_kernel_float(dtype) || dtype == DType::i32; }
 
 std::vector<ir::Type> infer(const ir::OpView& v) {
   const auto dtype = dtype_from_name(v.attrs.text("dtype"));

@@ -38,7 +38,7 @@ template <typename F> decltype(auto) with_bytes(int64_t bytes, const F& f) {
 inline int threads_for(int64_t elements, int threads) { return elements < 16384 ? 1 : threads; }
 
 inline void require_float(const ir::Type& type, const char* name) {
-  if (type.dtype == DType::f32 || type.dtype == DType::bf16 || type.dtype == DType::f16) return;
+  if (is_kernel_float(type.dtype)) return;
   throw Error({.kind = ErrorKind::config,
                .message = std::string(name) + " is " + str(type),
                .found = str(type),

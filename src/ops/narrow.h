@@ -33,9 +33,9 @@ inline ir::Type narrowed(const ir::Type& x, DType dtype) {
   return {dtype, x.shape};
 }
 
+enum class Route { caches, past_caches };
 // Elements begin .. begin + count of output 0, which is f32; nothing without a dtype. Behind the last one past the caches its thread
 // calls backend::fence_stores().
-enum class Route { caches, past_caches };
 inline void copy_narrow(const ir::KernelArgs& a, std::optional<DType> dtype, int output, int64_t begin, int64_t count,
                         Route route = Route::caches) {
   if (!dtype) return;

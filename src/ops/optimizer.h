@@ -152,7 +152,7 @@ struct UpdateLoop {
       const bool is_f32 = k == 0 ? !split : kept == DType::f32;
       t.old[k] = is_f32 ? a.input<float>(k) + begin : wide[k];
       t.now[k] = is_f32 ? a.output<float>(k) + begin : wide[k];
-      if (!is_f32 && k > 0) widen_tile(a, k, begin, wide[k], count);
+      if (!is_f32 && k > 0) backend::copy_lanes(a.input<bf16>(k) + begin, wide[k], count);
     }
     if (split) join_tile(a, states, begin, wide[0], count);
     backend::in_widest([&] { rule(t); });

@@ -8,7 +8,6 @@
 #include "backend/cpu/halves.h"
 #include "backend/cpu/lanes.h"
 #include "backend/cpu/stochastic.h"
-#include "core/with_float.h"
 #include "ir/op.h"
 #include "ops/random.h"
 
@@ -41,10 +40,7 @@ inline void split_tile(const ir::KernelArgs& a, int remainder, int64_t begin, co
       count, [&](int64_t i, int64_t n) { backend::store_split(high + i, low + i, backend::load(w + i, n), n); });
 }
 
-// States 1 and 2 from bf16, and back, each rounded by its own half of the random bits of its element; begin is a multiple of 32.
-inline void widen_tile(const ir::KernelArgs& a, int state, int64_t begin, float* x, int64_t count) {
-  backend::copy_lanes(a.input<bf16>(state) + begin, x, count);
-}
+// States 1 and 2 to bf16, each rounded by its own half of the random bits of its element; begin is a multiple of 32.
 inline void round_tile(const ir::KernelArgs& a, int states, const RandomStream& stream, int64_t begin,
                        const UpdateTile& t) {
   constexpr int64_t width = backend::RandomLanes::width;

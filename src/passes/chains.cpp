@@ -9,6 +9,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "core/with_float.h"
 #include "ops/chain.h"
 #include "ops/defs.h"
 #include "passes/order.h"
@@ -26,10 +27,7 @@ constexpr int64_t nowhere = Order::nowhere;
 constexpr size_t most_members = 64;
 
 bool chainable(const Graph& graph, const Node& node) {
-  const auto is_tiled = [&](ValueId v) {
-    const DType dtype = graph.type(v).dtype;
-    return dtype == DType::f32 || dtype == DType::bf16 || dtype == DType::f16;
-  };
+  const auto is_tiled = [&](ValueId v) { return is_kernel_float(graph.type(v).dtype); };
   return node.op->tile != nullptr && std::ranges::all_of(node.inputs, is_tiled) &&
          std::ranges::all_of(node.outputs, is_tiled);
 }

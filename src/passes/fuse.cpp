@@ -18,6 +18,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/with_float.h"
 #include "passes/chains.h"
 #include "passes/order.h"
 #include "passes/passes.h"
@@ -65,9 +66,7 @@ Folded fold_gradients(ir::Graph& graph, const Settings& settings) {
 ir::NodeId narrowing_reader(const ir::Graph& graph, const std::vector<ir::NodeId>& readers) {
   for (const ir::NodeId reader : readers) {
     const ir::Node& node = graph.node(reader);
-    if (node.op->traits.converts && is_float(graph.type(node.outputs[0]).dtype) &&
-        size_of(graph.type(node.outputs[0]).dtype) == 2)
-      return reader;
+    if (node.op->traits.converts && is_16_bit_float(graph.type(node.outputs[0]).dtype)) return reader;
   }
   return ir::none;
 }

@@ -4,8 +4,7 @@
 #include <cstring>
 
 #include "core/halves.h"
-#include "ops/ops.h"
-#include "tests/ops/case.h"
+#include "tests/ops/update_case.h"
 
 namespace ringmaster::ops {
 namespace {
@@ -30,9 +29,8 @@ std::vector<float> joined_of(const std::vector<char>& high, const std::vector<ch
 // 20 updates of the same weights with the same gradients, in f32 and in halves; `states` with the weight.
 void expect_same_bits(const char* op, size_t states, DType kept, const ir::Attrs& attrs, int64_t n = 1000) {
   const ir::Type f32s{DType::f32, {n}}, f32{DType::f32, {}}, i32{DType::i32, {}};
-  Case whole{find(op), 0, {.in = std::vector(states + 1, f32s), .attrs = attrs}};
+  Case whole = update_case(op, states, n, attrs);
   for (size_t i = 1; i < states; ++i) whole.sample.in[i].dtype = kept;
-  whole.sample.in.insert(whole.sample.in.end(), {f32, i32, f32, i32});
   Case split = whole;
   split.sample.in[0].dtype = DType::bf16;
   split.sample.in.insert(split.sample.in.begin() + static_cast<std::ptrdiff_t>(states), {DType::u16, {n}});

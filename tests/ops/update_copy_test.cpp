@@ -2,22 +2,13 @@
 // The 16-bit copy that an update leaves of its weight is the weight rounded, bit for bit: in the caches and past them, where a step
 // is committed and where it is not.
 #include "core/error.h"
-#include "ops/ops.h"
-#include "tests/ops/case.h"
+#include "tests/ops/update_case.h"
 
 namespace ringmaster::ops {
 namespace {
 
-// `states` with the weight
-Case update(const char* op, size_t states, int64_t n, const std::string& narrow) {
-  const ir::Type x{DType::f32, {n}}, f32{DType::f32, {}}, i32{DType::i32, {}};
-  Case c{find(op), 0, {.in = std::vector(states + 1, x), .attrs = {{"narrow", narrow}}}};
-  c.sample.in.insert(c.sample.in.end(), {f32, i32, f32, i32});
-  return c;
-}
-
 void expect_rounded(const char* op, size_t states, int64_t n, DType dtype, bool commit) {
-  const Case c = update(op, states, n, std::string(name(dtype)));
+  const Case c = update_case(op, states, n, {{"narrow", std::string(name(dtype))}});
   std::vector<ir::RefTensor> in;
   for (size_t i = 0; i <= states; ++i)
     in.push_back({c.sample.in[i], draw({.kind = i == 2 ? ir::Fill::positive : ir::Fill::normal}, n, op, i)});
@@ -43,7 +34,7 @@ TEST(UpdateCopy, IsTheWeightRounded) {
 
 TEST(UpdateCopy, IsRefusedInOtherTypes) {
   for (const char* dtype : {"f32", "i32", "u16", "fp8"}) {
-    const Case c = update("adam", 3, 8, dtype);
+    const Case c = update_case("adam", 3, 8, {{"narrow", std::string(dtype)}});
     EXPECT_THROW(c.outputs(), Error) << dtype;
   }
 }

@@ -5,8 +5,7 @@
 #include <cstring>
 #include <limits>
 
-#include "ops/ops.h"
-#include "tests/ops/case.h"
+#include "tests/ops/update_case.h"
 
 namespace ringmaster::ops {
 namespace {
@@ -53,13 +52,11 @@ Element sgd_of(Element e, float decay, float limit) {  // with nesterov's moment
 // `states` with the weight; rule(element) is what one element becomes
 template <typename Rule>
 void expect_rule(const char* op, size_t states, const ir::Attrs& attrs, int64_t n, const Rule& rule) {
-  const ir::Type x{DType::f32, {n}}, f32{DType::f32, {}}, i32{DType::i32, {}};
-  Case c{find(op), 0, {.in = std::vector(states + 1, x), .attrs = attrs}};
-  c.sample.in.insert(c.sample.in.end(), {f32, i32, f32, i32});
+  const Case c = update_case(op, states, n, attrs);
   const char* const names[] = {"weight", "first", "second", "gradient"};
   std::vector<ir::RefTensor> in;
-  for (size_t k = 0; k < states; ++k) in.push_back({x, values(n, names[k], k == 2)});
-  in.push_back({x, values(n, names[3], false)});
+  for (size_t k = 0; k < states; ++k) in.push_back({c.sample.in[k], values(n, names[k], k == 2)});
+  in.push_back({c.sample.in[states], values(n, names[3], false)});
   for (const double scalar : {double{lr}, step, double{clip}, 1.0}) in.push_back({c.sample.in[in.size()], {scalar}});
   const auto at = [&](size_t k, int64_t i) { return static_cast<float>(in[k].data[static_cast<size_t>(i)]); };
   for (const bool in_place : {false, true}) {

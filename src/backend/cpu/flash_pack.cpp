@@ -22,10 +22,7 @@ void zero(uint32_t* to, int64_t units) { std::memset(to, 0, static_cast<size_t>(
 
 // n elements widened
 void widen_row(const char* from, DType dtype, float* to, int64_t n) {
-  with_float(dtype, [&]<typename T>(T) {
-    const T* x = reinterpret_cast<const T*>(from);
-    for_lanes(n, [&](int64_t i, int64_t count) { store(to + i, load(x + i, count), count); });
-  });
+  with_float(dtype, [&]<typename T>(T) { copy_lanes(reinterpret_cast<const T*>(from), to, n); });
 }
 
 // to[c][r] = from[r][c] of 8 x 8 units
