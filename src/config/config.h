@@ -42,6 +42,13 @@ struct Precision {
   bool operator==(const Precision&) const = default;
 };
 
+// Gradient checkpointing: what forward does not save, backward makes anew. No bit depends on it.
+struct ActivationCheckpoint {
+  std::string mode = "none";  // none | block | selective | budget
+  std::string budget;         // "3GiB", or "60%" of what mode none needs; mode budget alone
+  bool operator==(const ActivationCheckpoint&) const = default;
+};
+
 struct OptimizerGroup {
   std::string match;  // regular expression (ECMAScript) over parameter names; the first match wins
   double lr_factor = 1.0;
@@ -130,6 +137,7 @@ struct Config {
   Model model;
   Training training;
   Precision precision;
+  ActivationCheckpoint activation_checkpoint;
   Optimizer optimizer;
   Ema ema;
   LrScheduler lr_scheduler;

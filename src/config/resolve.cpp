@@ -100,6 +100,16 @@ void check_groups(const Resolved& r) {
   }
 }
 
+void check_activation_checkpoint(const Resolved& r) {
+  const ActivationCheckpoint& a = r.config.activation_checkpoint;
+  if (a.mode != "budget" || !a.budget.empty()) return;
+  refuse(error_at(r, "activation_checkpoint.mode", ""),
+         {.message = "`activation_checkpoint.mode` budget needs `activation_checkpoint.budget`",
+          .found = "no activation_checkpoint.budget",
+          .expected = "a byte size, such as 3GiB, or a percentage of what mode none needs, such as 60%",
+          .cure = "add `budget: 60%` under `activation_checkpoint:`"});
+}
+
 // Ids that are ready do without it, but the run would end in a model that nobody can talk to.
 void require_tokenizer(const Resolved& r) {
   if (r.config.data.tokenizer != "gpt2" || !r.config.data.tokenizer_dir.empty()) return;
@@ -135,6 +145,7 @@ void resolve(Resolved& r) {
   check_model(r);
   check_grain(r);
   check_groups(r);
+  check_activation_checkpoint(r);
 }
 
 void require_data(const Resolved& r) {

@@ -46,6 +46,8 @@ const Condition is_adam{"optimizer.name is adam or adamw", [](const Config& c) {
 const Condition is_gpt2{"data.source is file and data.tokenizer is gpt2",
                         [](const Config& c) { return c.data.source == "file" && c.data.tokenizer == "gpt2"; }};
 const Condition is_bf16{"precision.compute is bf16", [](const Config& c) { return c.precision.compute == "bf16"; }};
+const Condition is_budget{"activation_checkpoint.mode is budget",
+                          [](const Config& c) { return c.activation_checkpoint.mode == "budget"; }};
 const Condition is_file{"data.source is file", [](const Config& c) { return c.data.source == "file"; }};
 const Condition is_generated{"data.source is generated", [](const Config& c) { return c.data.source == "generated"; }};
 const Condition is_generator{"data.source is generated and model.recipe is not wasserstein", [](const Config& c) {
@@ -131,6 +133,23 @@ std::vector<Key> training_keys() {
           "how weights that products read in bf16 are kept: in f32 beside their bf16 copy, or split: the bf16 weight "
           "rounded to nearest, the signed difference kept in 16 bits beside it: exact, no extra copy",
           {.applies_if = is_bf16, .other_names = {"master_weights", "master_dtype", "split_master", "split_bf16"}}),
+  };
+}
+
+std::vector<Key> activation_checkpoint_keys() {
+  using Section = ActivationCheckpoint;
+  return {
+      row<&Config::activation_checkpoint, &Section::mode>(
+          "activation_checkpoint.mode", {.choices = {"none", "block", "selective", "budget"}},
+          "which activations backward computes again instead of finding them saved; no bit changes. none: all are "
+          "saved; "
+          "block: runs of the model's blocks, as many as a run is long; selective: all but products and attention; "
+          "budget: what costs least time within activation_checkpoint.budget",
+          {.effect = run, .other_names = {"gradient_checkpointing", "recompute", "remat", "activation_memory"}}),
+      row<&Config::activation_checkpoint, &Section::budget>(
+          "activation_checkpoint.budget", {.may_be_empty = true, .is_budget = true},
+          "most bytes of activations at any moment of a step: 3GiB, or 60% of what mode none needs",
+          {.effect = run, .applies_if = is_budget, .other_names = {"memory_budget", "activation_memory_budget"}}),
   };
 }
 
@@ -276,7 +295,8 @@ std::string number(double x) { return fmt::format("{}", x); }
 std::span<const Key> keys() {
   static const std::vector<Key> table = [] {
     std::vector<Key> all;
-    for (const auto& rows : {model_keys(), training_keys(), optimizer_and_scheduler_keys(), data_keys(), run_keys()}) {
+    for (const auto& rows : {model_keys(), training_keys(), activation_checkpoint_keys(),
+                             optimizer_and_scheduler_keys(), data_keys(), run_keys()}) {
       all.insert(all.end(), rows.begin(), rows.end());
     }
     return all;
@@ -361,7 +381,9 @@ std::string type_text(const Rule& rule) {
       return rule.word_for_zero.empty() ? "integer" : fmt::format("{} | integer", rule.word_for_zero);
     case Type::unsigned_integer: return "integer";
     case Type::real: return "number";
-    case Type::string: return rule.choices.empty() ? "string" : fmt::format("{}", fmt::join(rule.choices, " | "));
+    case Type::string:
+      if (rule.is_budget) return "bytes | percentage";
+      return rule.choices.empty() ? "string" : fmt::format("{}", fmt::join(rule.choices, " | "));
     case Type::strings: return "string or list";
     case Type::groups: return "list";
   }
@@ -381,6 +403,7 @@ std::string expectation(const Rule& rule) {
     case Type::real: return "a number" + within;
     case Type::string:
       if (rule.is_regex) return "a regular expression (ECMAScript)";
+      if (rule.is_budget) return "a byte size, such as 3GiB, or a percentage, such as 60%";
       return rule.choices.empty() ? "a string" : fmt::format("one of: {}", fmt::join(rule.choices, ", "));
     case Type::strings: return "a path, a glob or a list of them";
     case Type::groups: return "a list of sections {match, lr_factor, weight_decay, name, beta1, beta2, frozen}";

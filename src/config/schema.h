@@ -43,6 +43,7 @@ struct Rule {
   bool may_be_empty = false;                   // strings and lists
   bool is_bytes = false;                       // integers: accepts KiB MiB GiB (1024) and KB MB GB (1000)
   bool is_regex = false;
+  bool is_budget = false;  // strings: a byte size, or a percentage
 };
 
 // A key that has no meaning in some configurations.

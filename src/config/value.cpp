@@ -157,6 +157,10 @@ std::string our_word(const std::string& word) {
 }
 
 std::string parse_string(const Scalar& s, const Rule& rule, const ErrorInfo& place) {
+  if (rule.is_budget && !s.text.empty()) {
+    if (!parse_budget(s.text)) refuse_value(s, rule, place, "", "");
+    return s.text;  // digits alone are bytes
+  }
   if (!rule.choices.empty() && std::ranges::find(rule.choices, s.text) == rule.choices.end()) {
     const std::string meant = nearest(our_word(lower(s.text)), rule.choices);
     refuse_value(s, rule, place, "", meant.empty() ? "" : fmt::format("did you mean `{}`?", meant));
@@ -216,6 +220,18 @@ std::optional<int64_t> parse_bytes(std::string_view text) {
     return *count * bytes;
   }
   return std::nullopt;
+}
+
+std::optional<Budget> parse_budget(std::string_view text) {
+  if (text.ends_with('%')) {
+    const std::string_view digits = text.substr(0, text.size() - 1);
+    const auto percent = is_decimal_number(digits) ? from_text<double>(digits) : std::nullopt;
+    if (!percent || !(*percent > 0 && *percent <= 100)) return std::nullopt;
+    return Budget{.share = *percent / 100};
+  }
+  const auto bytes = parse_bytes(text);
+  if (!bytes || *bytes == 0) return std::nullopt;
+  return Budget{.bytes = *bytes};
 }
 
 std::string yaml_string(std::string_view text) {

@@ -26,6 +26,13 @@ Value parse_value(const Scalar& scalar, const Rule& rule, const ErrorInfo& place
 // "262144", "256KiB" (1024), "256KB" (1000), up to 2^63 - 1; nullopt if it is anything else.
 std::optional<int64_t> parse_bytes(std::string_view text);
 
+// "3GiB", or "60%" of a whole, above 0 and at most 100.
+struct Budget {
+  int64_t bytes = 0;
+  double share = 0;  // of the whole; 0 where bytes are given
+};
+std::optional<Budget> parse_budget(std::string_view text);
+
 // One line of YAML that parse_value and the loader read back to the same value; floats shortest round trip.
 std::string yaml_text(const Value& value, const Rule& rule);
 // A string as YAML, quoted if it has to be.

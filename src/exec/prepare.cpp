@@ -10,13 +10,6 @@
 
 namespace ringmaster::exec {
 
-std::string kernel_key(const ir::Node& node, const std::vector<ir::Type>& in) {
-  std::string key = node.op->name;
-  for (const auto& [name, value] : node.attrs.items()) key += fmt::format(" {}={}", name, ir::str(value));
-  for (const ir::Type& type : in) key += " " + ir::str(type);
-  return key;
-}
-
 Deal deal(int64_t num_grains, int rank, int size) {
   const int64_t base = num_grains / size, extra = num_grains % size;
   return {rank * base + std::min<int64_t>(rank, extra), base + (rank < extra ? 1 : 0)};
@@ -49,7 +42,7 @@ Prepared prepare(const ir::Graph& graph, const PrepareOptions& options) {
       if (node.op->cpu == nullptr) continue;
       const auto in = graph.input_types(node), types = graph.output_types(node);
       const ir::OpView view{node.attrs, in, types};
-      auto& kernel = made[kernel_key(node, in)];
+      auto& kernel = made[ir::kernel_key(node, in)];
       if (kernel == nullptr) kernel = node.op->cpu(view, options.threads);
       out.kernels[i] = kernel;
       out.scratch_bytes[i] = kernel->scratch_bytes();

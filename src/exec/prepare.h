@@ -24,9 +24,6 @@ struct Prepared {
 };
 Prepared prepare(const ir::Graph& graph, const PrepareOptions& options);
 
-// What nodes must have in common to share a kernel: op, attributes and types, as a text.
-std::string kernel_key(const ir::Node& node, const std::vector<ir::Type>& in);
-
 // Elements (f32) that one collective sums up, padding to 64-byte lines included.
 int64_t collective_elements(const ir::Graph& graph, const ir::Node& node);
 

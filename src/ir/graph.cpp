@@ -111,6 +111,13 @@ void Graph::compact() {
   for (Region& region : regions_) std::erase_if(region.nodes, [&](NodeId id) { return node(id).dead; });
 }
 
+std::string kernel_key(const Node& node, const std::vector<Type>& in) {
+  std::string key = node.op->name;
+  for (const auto& [name, value] : node.attrs.items()) key += fmt::format(" {}={}", name, str(value));
+  for (const Type& type : in) key += " " + str(type);
+  return key;
+}
+
 std::vector<Type> Graph::input_types(const Node& node) const {
   std::vector<Type> types;
   types.reserve(node.inputs.size());

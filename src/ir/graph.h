@@ -24,6 +24,9 @@ struct Value {
   Type type;
   NodeId producer = none;
   int index = 0;  // which output of the producer
+  // How often backward makes it anew before it stays in memory until its last use there (gradient checkpointing): it stays from its
+  // (recompute + 1)th making on. 0: what forward made is saved. Set by `tag`, obeyed by `recompute` (passes/).
+  int recompute = 0;
 };
 
 struct Node {
@@ -33,7 +36,8 @@ struct Node {
   std::vector<ValueId> outputs;
   std::string scope;  // module path that built it: "gpt.block.3.attention.qkv"
   int region = 0;
-  bool dead = false;  // removed; ids stay stable
+  bool again = false;  // makes anew what forward made: a clone of one of its nodes
+  bool dead = false;   // removed; ids stay stable
 };
 
 struct Region {
@@ -87,6 +91,7 @@ class Graph {
   void replace_uses(ValueId from, ValueId to);  // one sweep over the nodes
   void retype(NodeId id);                       // infers its outputs anew, after its inputs or attributes changed
   void remove(NodeId id);                       // the node must have no users left
+  void set_recompute(ValueId v, int times) { values_[static_cast<size_t>(v)].recompute = times; }
   void reorder(int region, std::vector<NodeId> nodes) {
     regions_[static_cast<size_t>(region)].nodes = std::move(nodes);
   }
@@ -110,6 +115,9 @@ class Graph {
 
 // Attributes with the op's defaults filled in, in its order; throws Error (config) on an unknown, missing or mistyped one.
 Attrs complete(const OpDef& op, const Attrs& attrs);
+
+// What nodes must have in common to share a kernel, and to take the same time: op, attributes and input types, as a text.
+std::string kernel_key(const Node& node, const std::vector<Type>& in);
 
 std::string print(const Graph& graph);
 // Reads what print() writes; ops are looked up by `find_op` (ops::find). Throws Error (config) with line and column.

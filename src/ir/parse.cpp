@@ -46,6 +46,7 @@ class Parser {
     std::string id;
     size_t at;  // in the text
     Type type;
+    int recompute = 0;
   };
 
   void state(Graph& graph) {
@@ -67,6 +68,7 @@ class Parser {
         const std::string id = value_name();
         const size_t id_at = word_at_;
         outs.push_back({id, id_at, type()});
+        if (accept_word("recompute")) outs.back().recompute = recompute();
       } while (accept(','));
       expect('=');
     }
@@ -87,17 +89,21 @@ class Parser {
     }
     Attrs attrs;
     std::string scope;
+    bool again = false;
     while (spaces(), !at_end() && text_[at_] != '\n' && text_[at_] != '#') {
       if (accept('@')) {
         scope = word();
       } else {
         const std::string key = word();
+        again = again || key == "again";
+        if (key == "again") continue;
         expect('=');
         attrs.set(key, attr_value());
       }
     }
     end_of_line();
-    const Node& made = graph.node(add_node(graph, region, *op, ins, attrs, scope, op_at));
+    Node& made = graph.node(add_node(graph, region, *op, ins, attrs, scope, op_at));
+    made.again = again;
     if (made.outputs.size() != outs.size())
       fail_at(op_at, fmt::format("{} outputs named", outs.size()), fmt::format("{}", made.outputs.size()));
     for (size_t i = 0; i < outs.size(); ++i) {
@@ -105,6 +111,7 @@ class Parser {
         fail_at(outs[i].at, "%" + outs[i].id + " is " + str(outs[i].type), str(graph.type(made.outputs[i])));
       if (!values_.emplace(outs[i].id, made.outputs[i]).second)
         fail_at(outs[i].at, "%" + outs[i].id + " is defined twice", "");
+      graph.set_recompute(made.outputs[i], outs[i].recompute);
     }
   }
 
@@ -142,6 +149,12 @@ class Parser {
       expect(']');
     }
     return t;
+  }
+
+  int recompute() {
+    const int64_t times = integer();
+    if (times < 1 || times > 1000) fail_at(word_at_, fmt::format("recompute {}", times), "1 to 1000");
+    return static_cast<int>(times);
   }
 
   int64_t dim(const Shape& before) {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // print: the IR as text, one node a line; parse.cpp reads it back. Only attributes that differ from the default are shown.
+//   %5 f32[4,2] recompute 1 = gelu(%4)  @mlp           a value that is not saved for backward
+//   %9 f32[4,2] = gelu(%4)  @mlp again                 a node that makes it anew there
 #include "core/error.h"
 #include "ir/graph.h"
 
@@ -10,7 +12,11 @@ const char* keyword(RegionKind kind) { return kind == RegionKind::step ? "step" 
 
 std::string print_node(const Graph& graph, const Node& node) {
   std::vector<std::string> outs, ins;
-  for (const ValueId v : node.outputs) outs.push_back(fmt::format("%{} {}", v, str(graph.type(v))));
+  for (const ValueId v : node.outputs) {
+    const int recompute = graph.value(v).recompute;
+    outs.push_back(
+        fmt::format("%{} {}{}", v, str(graph.type(v)), recompute == 0 ? "" : fmt::format(" recompute {}", recompute)));
+  }
   for (const ValueId v : node.inputs) ins.push_back(fmt::format("%{}", v));
   std::string line = "  ";
   if (!outs.empty()) line += fmt::format("{} = ", fmt::join(outs, ", "));
@@ -21,6 +27,7 @@ std::string print_node(const Graph& graph, const Node& node) {
     line += fmt::format(" {}={}", spec.name, str(*value));
   }
   if (!node.scope.empty()) line += "  @" + node.scope;
+  if (node.again) line += " again";
   return line + "\n";
 }
 

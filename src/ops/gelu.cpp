@@ -168,6 +168,9 @@ std::vector<ir::Sample> samples_of(size_t inputs) {
   list = with_16_bit(std::move(list));
   // the tails, where gelu is nearly 0 or nearly x: too small for the relative limit of single 16-bit elements
   list.push_back({.in = std::vector<ir::Type>(inputs, f32({33, 17})), .fill = std::vector<ir::Fill>(inputs, wide)});
+  // several tiles of f16
+  list.push_back(
+      {.in = std::vector<ir::Type>(inputs, {DType::f16, {3, 900}}), .fill = std::vector<ir::Fill>(inputs, middle)});
   return list;
 }
 

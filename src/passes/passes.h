@@ -3,14 +3,32 @@
 // the order of pipeline.cpp, each followed by ir::verify.
 #pragma once
 #include <functional>
+#include <map>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "cost/table.h"
 #include "ir/graph.h"
 #include "ir/placement.h"
 
 namespace ringmaster::passes {
+
+// Gradient checkpointing (config activation_checkpoint): what of forward is not saved.
+enum class Checkpointing { none, block, selective, budget };
+std::optional<Checkpointing> checkpointing_from_name(std::string_view name);
+
+// What `tag` decided, of a grain. Seconds are those of the cost table.
+struct Recomputed {
+  int64_t bytes_of_none = 0;  // activations at their peak, were all saved
+  std::map<std::string, int64_t>
+      not_saved;  // bytes that backward reads and makes again, by block of the model, or scope
+  // where there is a budget:
+  int64_t budget_bytes = 0, minimum_bytes = 0;  // minimum: what the least budget would have to be
+  double lower_bound_seconds = 0;  // what is made again takes no less within the bytes that this schedule needs
+};
 
 struct Settings {
   int ranks = 1;
@@ -18,6 +36,11 @@ struct Settings {
   std::span<const std::string> shadows{};  // weights that have a shadow in it
   bool split = false;                      // those weights are kept in two halves (split_masters.cpp)
   bool one_grain = false;                  // no rank runs a second one (Traits::sums_one_grain)
+  Checkpointing checkpointing = Checkpointing::none;
+  int64_t budget_bytes = 0;            // of activations (Checkpointing::budget); or
+  double budget_share = 0;             // of what mode none needs
+  const cost::Table* costs = nullptr;  // null: estimates
+  Recomputed* recomputed = nullptr;    // filled by `tag`
 };
 
 using PassFunction = std::string (*)(ir::Graph&, const Settings&);
@@ -29,6 +52,8 @@ std::string canonicalise(ir::Graph& graph, const Settings& settings);
 std::string reuse(ir::Graph& graph, const Settings& settings);
 std::string fuse(ir::Graph& graph, const Settings& settings);
 std::string shard(ir::Graph& graph, const Settings& settings);
+std::string tag(ir::Graph& graph, const Settings& settings);
+std::string recompute(ir::Graph& graph, const Settings& settings);
 std::string schedule(ir::Graph& graph, const Settings& settings);
 
 // The weights that products read, in the order of the trace: with 16 bits each has a shadow.
@@ -58,5 +83,7 @@ struct PlaceOptions {
   const ir::StateLayout* states = nullptr;  // shared by all programs of a run
 };
 ir::Placement place(const ir::Graph& graph, const PlaceOptions& options);
+// The buffers of place without an offset: what lives when, with one grain and without scratch.
+std::vector<ir::Buffer> lifetimes(const ir::Graph& graph);
 
 }  // namespace ringmaster::passes

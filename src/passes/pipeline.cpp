@@ -17,6 +17,8 @@ constexpr Pass list[] = {
     {"reuse", reuse},                // a backward that yields the loss once more leaves the forward node nothing to do
     {"fuse", fuse},                  // fewer passes over memory; from here on no bit changes
     {"shard", shard, true},          // sums over ranks become visible nodes
+    {"tag", tag},                    // what backward finds saved, now that nodes are what will run
+    {"recompute", recompute},        // obeys; behind `canonicalise`, which would merge what it adds
     {"schedule", schedule},          // gradients leave a grain as soon as they exist; place follows (place.cpp)
 };
 

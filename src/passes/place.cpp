@@ -26,19 +26,18 @@ using ir::ValueId;
 class Placer {
  public:
   Placer(const Graph& graph, const PlaceOptions& options) : graph_(graph), options_(options) {
-    CHECK(options.states != nullptr, "place needs the layout of the states");
     out_.values.assign(static_cast<size_t>(graph.num_values()), {});
     for (auto& place : out_.values) place.offset = -1;
     find_lifetimes();
   }
 
-  Placement run() {
+  Placement run(bool packed) {
     place_fixed();
     for (const ir::Region& region : graph_.regions())
       for (const NodeId id : region.nodes) group_collective(graph_.node(id));
     for (size_t r = 0; r < graph_.regions().size(); ++r)
       for (const NodeId id : graph_.regions()[r].nodes) place_node(id);
-    pack();
+    if (packed) pack();
     return std::move(out_);
   }
 
@@ -88,7 +87,7 @@ class Placer {
 
   // states, scalars and scratch, from the bottom up
   void place_fixed() {
-    floor_ = options_.states->end;
+    floor_ = options_.states != nullptr ? options_.states->end : 0;
     int64_t scalars = 0;
     for (const ir::Region& region : graph_.regions()) {
       for (const NodeId id : region.nodes) {
@@ -192,7 +191,7 @@ class Placer {
   }
 
   Home state_home(const std::string& name) const {
-    return {-1, options_.states->offset.at(name), graph_.find_state(name)};
+    return {-1, options_.states != nullptr ? options_.states->offset.at(name) : 0, graph_.find_state(name)};
   }
 
   void place_output(const Node& node, size_t i, int64_t now) {
@@ -306,6 +305,11 @@ class Placer {
 
 }  // namespace
 
-Placement place(const Graph& graph, const PlaceOptions& options) { return Placer(graph, options).run(); }
+Placement place(const Graph& graph, const PlaceOptions& options) {
+  CHECK(options.states != nullptr, "place needs the layout of the states");
+  return Placer(graph, options).run(true);
+}
+
+std::vector<ir::Buffer> lifetimes(const Graph& graph) { return Placer(graph, {}).run(false).buffers; }
 
 }  // namespace ringmaster::passes

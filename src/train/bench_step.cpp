@@ -24,7 +24,7 @@ std::string detail_of(const std::vector<ir::Gemm>& gemms, const std::vector<ir::
 
 InstructionRow row_of(const ir::Graph& graph, const ir::Node& node) {
   const auto in = graph.input_types(node), out = graph.output_types(node);
-  InstructionRow row{.op = node.op->name, .scope = node.scope, .key = exec::kernel_key(node, in)};
+  InstructionRow row{.op = node.op->name, .scope = node.scope, .key = ir::kernel_key(node, in)};
   if (node.op->gemms != nullptr) row.gemms = node.op->gemms({node.attrs, in, out});
   row.detail = detail_of(row.gemms, in, out);
   return row;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/plan_report.h"
 
+#include "passes/budget.h"
 #include "train/feed.h"
 #include "train/machine.h"
 #include "train/session.h"
@@ -10,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <cmath>
 
 namespace ringmaster::train {
 namespace {
@@ -77,6 +79,40 @@ PlanReport::Peak find_peak(const Compiled& program) {
   return peak;
 }
 
+// What the nodes of one grain take, and of these what runs again, by block.
+PlanReport::Recompute recompute_of(const Compiled& program, int64_t grains, const std::string& mode) {
+  const cost::Table costs;
+  PlanReport::Recompute out{.mode = mode,
+                            .phase = program.graph.name(),
+                            .activation_bytes = passes::activation_bytes(program.graph),
+                            .bytes_of_none = program.recomputed.bytes_of_none};
+  if (mode == "budget") {
+    out.budget_bytes = program.recomputed.budget_bytes;
+    out.minimum_budget_bytes = program.recomputed.minimum_bytes;
+    out.lower_bound_seconds = static_cast<double>(grains) * program.recomputed.lower_bound_seconds;
+  }
+  std::map<std::string, double> again;
+  std::vector<std::string> order;
+  for (const ir::Region& region : program.graph.regions()) {
+    const double runs = region.kind == ir::RegionKind::for_grain ? static_cast<double>(grains) : 1.0;
+    for (const ir::NodeId id : region.nodes) {
+      const ir::Node& node = program.graph.node(id);
+      const std::string place = passes::place_of(node.scope);
+      if (std::ranges::find(order, place) == order.end()) order.push_back(place);
+      if (program.prepared.kernels[static_cast<size_t>(id)] == nullptr) continue;
+      const double seconds = runs * costs.seconds(passes::work_of(program.graph, node));
+      (node.again ? out.extra_seconds : out.step_seconds) += seconds;
+      if (node.again) again[place] += seconds;
+    }
+  }
+  for (const std::string& place : order) {
+    const auto bytes = program.recomputed.not_saved.find(place);
+    if (bytes == program.recomputed.not_saved.end() && !again.contains(place)) continue;
+    out.items.push_back({place, bytes == program.recomputed.not_saved.end() ? 0 : bytes->second, again[place]});
+  }
+  return out;
+}
+
 std::string bar(double share, bool unicode) {
   const int eighths = static_cast<int>(share * 20 * 8 + 0.5);
   if (!unicode) return std::string(static_cast<size_t>((eighths + 7) / 8), '#');
@@ -125,6 +161,10 @@ PlanReport plan(const config::Resolved& resolved, const PlanOptions& options) {
     report.plan_hash = compiled.hash();
     report.parameters = compiled.recipe->num_parameters();
     report.peak = find_peak(highest(compiled));
+    for (const models::Phase& phase : compiled.recipe->phases) {
+      auto found = recompute_of(*compiled.find(phase.name), compiled.deal.count, c.activation_checkpoint.mode);
+      if (found.bytes_of_none > report.recompute.bytes_of_none) report.recompute = std::move(found);
+    }
   }
   const MemoryLimit limit = memory_limit(options.ranks);
   report.memory_limit = options.memory_bytes > 0 ? options.memory_bytes : limit.bytes;
@@ -133,6 +173,69 @@ PlanReport plan(const config::Resolved& resolved, const PlanOptions& options) {
     report.fits = report.fits && (report.memory_limit == 0 || rank.peak_bytes <= report.memory_limit);
   return report;
 }
+
+namespace {
+
+template <typename T> nlohmann::json or_null(const std::optional<T>& value) {
+  return value ? nlohmann::json(*value) : nlohmann::json(nullptr);
+}
+
+// How much longer than need be, as a share of a step; null where no bound is known.
+std::optional<double> gap_of(const PlanReport::Recompute& r) {
+  if (!r.lower_bound_seconds) return std::nullopt;
+  return std::max(0.0, r.extra_seconds - *r.lower_bound_seconds) / (r.step_seconds + *r.lower_bound_seconds);
+}
+
+nlohmann::json recompute_json(const PlanReport::Recompute& r) {
+  nlohmann::json items = nlohmann::json::array();
+  for (const auto& item : r.items)
+    items.push_back({{"scope", item.scope}, {"bytes_saved", item.bytes_saved}, {"seconds_added", item.seconds_added}});
+  return {{"mode", r.mode},
+          {"budget_bytes", or_null(r.budget_bytes)},
+          {"minimum_budget_bytes", or_null(r.minimum_budget_bytes)},
+          {"activation_bytes", r.activation_bytes},
+          {"activation_bytes_of_none", r.bytes_of_none},
+          {"extra_seconds", r.extra_seconds},
+          {"lower_bound_seconds", or_null(r.lower_bound_seconds)},
+          {"gap", or_null(gap_of(r))},
+          {"items", items}};
+}
+
+// "transformer.h.0" and "transformer.h.1" have one shape where they save and cost the same.
+bool alike(const PlanReport::Recompute::Item& a, const PlanReport::Recompute::Item& b) {
+  const auto stem = [](const std::string& scope) { return scope.substr(0, scope.find_last_not_of("0123456789") + 1); };
+  return stem(a.scope) == stem(b.scope) && a.bytes_saved == b.bytes_saved &&
+         std::abs(a.seconds_added - b.seconds_added) <= 1e-9 + 1e-6 * a.seconds_added;
+}
+
+std::string seconds_text(double seconds) {
+  return seconds >= 1 ? fmt::format("{:.2f} s", seconds) : fmt::format("{:.1f} ms", seconds * 1e3);
+}
+
+// What is not saved, blocks that are alike in one row.
+std::string recompute_text(const PlanReport::Recompute& r) {
+  if (r.mode == "none") return "";
+  std::string out =
+      fmt::format("recompute      {}{}: activations {} in place of {}, {} a step more, {:.1f} % (estimated)\n", r.mode,
+                  r.budget_bytes ? " " + bytes_text(*r.budget_bytes) : "", bytes_text(r.activation_bytes),
+                  bytes_text(r.bytes_of_none), seconds_text(r.extra_seconds), 100 * r.extra_seconds / r.step_seconds);
+  if (const auto gap = gap_of(r))
+    out += fmt::format("               no schedule is faster by more than {:.2f} % of a step; the least budget is {}\n",
+                       100 * *gap, bytes_text(*r.minimum_budget_bytes));
+  for (size_t i = 0; i < r.items.size();) {
+    size_t end = i + 1;
+    while (end < r.items.size() && alike(r.items[i], r.items[end])) ++end;
+    const auto count = static_cast<int64_t>(end - i);
+    const auto& item = r.items[i];
+    out += fmt::format("  {:>12}  {:>9} more  {}\n", bytes_text(count * item.bytes_saved),
+                       seconds_text(static_cast<double>(count) * item.seconds_added),
+                       count == 1 ? item.scope : fmt::format("{} to {}", item.scope, r.items[end - 1].scope));
+    i = end;
+  }
+  return out;
+}
+
+}  // namespace
 
 nlohmann::json to_json(const PlanReport& r) {
   using nlohmann::json;
@@ -164,6 +267,7 @@ nlohmann::json to_json(const PlanReport& r) {
           {"shared_memory_bytes_per_node", 0},
           {"per_rank", ranks},
           {"peak", {{"instruction", r.peak.instruction}, {"scope", r.peak.scope}, {"tensors", tensors}}},
+          {"recompute", recompute_json(r.recompute)},
           {"memory",
            {{"limit_bytes", r.memory_limit > 0 ? json(r.memory_limit) : json(nullptr)},
             {"source", r.memory_source.empty() ? json(nullptr) : json(r.memory_source)},
@@ -206,6 +310,7 @@ std::string to_text(const PlanReport& r) {
   if (r.ranks <= 16) out += fmt::format("grains         {}\n", grains);
   const std::string idle = about_idle_ranks(num_grains, r.ranks);
   if (!idle.empty()) out += fmt::format("idle           {}\n", idle);
+  out += recompute_text(r.recompute);
   return out;
 }
 

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -43,6 +44,21 @@ struct PlanReport {
     std::string instruction, scope;
     std::vector<Tensor> tensors;  // that live at the instruction where most bytes do, largest first
   } peak;
+  // Gradient checkpointing, of the phase that holds most activations; seconds are of a step.
+  struct Recompute {
+    std::string mode, phase;
+    int64_t activation_bytes = 0, bytes_of_none = 0;  // at their peak: now, and were all saved
+    std::optional<int64_t> budget_bytes, minimum_budget_bytes;
+    double step_seconds = 0;   // without what is made again
+    double extra_seconds = 0;  // for that
+    std::optional<double> lower_bound_seconds;
+    struct Item {
+      std::string scope;  // a block of the model
+      int64_t bytes_saved = 0;
+      double seconds_added = 0;
+    };
+    std::vector<Item> items;  // in the order of the program
+  } recompute;
   int64_t memory_limit = 0;   // a rank; 0: unlimited
   std::string memory_source;  // flag | cgroup | rlimit | ram
   bool fits = true;

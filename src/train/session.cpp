@@ -2,6 +2,7 @@
 #include "train/session.h"
 
 #include "config/schema.h"
+#include "config/value.h"
 #include "core/error.h"
 #include "core/halves.h"
 #include "core/sha256.h"
@@ -27,12 +28,17 @@ bool is_dealt(const ir::Graph& graph) { return graph.name() != "sampler" && grap
 // Samplers speak in f32: their rows must have the same bits for any number of rows.
 Compiled compile_program(ir::Graph graph, const Programs& programs, const ProgramOptions& options) {
   const bool dealt = is_dealt(graph);
+  passes::Recomputed recomputed;
   passes::run(graph,
               {.ranks = dealt ? options.ranks : 1,
                .compute = dealt ? programs.compute : DType::f32,
                .shadows = programs.shadows,
                .split = programs.split,
-               .one_grain = !dealt || programs.num_grains <= options.ranks},
+               .one_grain = !dealt || programs.num_grains <= options.ranks,
+               .checkpointing = programs.checkpointing,
+               .budget_bytes = programs.budget.bytes,
+               .budget_share = programs.budget.share,
+               .recomputed = &recomputed},
               {.dump_folder = options.dump_graph, .disabled = options.disabled_passes, .log = options.log});
   exec::Prepared prepared = exec::prepare(graph, {.threads = options.threads,
                                                   .rank = options.rank,
@@ -42,7 +48,7 @@ Compiled compile_program(ir::Graph graph, const Programs& programs, const Progra
                                                   .scratch_bytes = prepared.scratch_bytes,
                                                   .states = &programs.layout});
   if (options.log) options.log(fmt::format("{}: place: peak {} bytes", graph.name(), placement.peak_bytes));
-  return {std::move(graph), std::move(prepared), std::move(placement)};
+  return {std::move(graph), std::move(prepared), std::move(placement), std::move(recomputed)};
 }
 
 // Exit 3 and not a visit by the out-of-memory killer.
@@ -181,6 +187,8 @@ Programs compile(const config::Config& config, const ProgramOptions& options) {
   passes::check_disabled(options.disabled_passes);
   Programs programs;
   programs.recipe = make_recipe(config);
+  programs.checkpointing = *passes::checkpointing_from_name(config.activation_checkpoint.mode);
+  programs.budget = config::parse_budget(config.activation_checkpoint.budget).value_or(config::Budget{});
   if (options.train || options.validation) check_inputs(config, *programs.recipe);
   for (ir::State& state : models::all_states(*programs.recipe, config))
     if (options.train || state.role == ir::StateRole::weight) programs.states.push_back(std::move(state));

@@ -5,9 +5,11 @@
 #include "checkpoint/safetensors.h"
 #include "comm/comm.h"
 #include "config/load.h"
+#include "config/value.h"
 #include "exec/arena.h"
 #include "exec/executor.h"
 #include "models/recipe.h"
+#include "passes/passes.h"
 
 #include <functional>
 #include <memory>
@@ -32,12 +34,15 @@ struct Compiled {
   ir::Graph graph;
   exec::Prepared prepared;
   ir::Placement placement;
+  passes::Recomputed recomputed;
 };
 
 struct Programs {
   DType compute = DType::f32;        // of products: precision.compute
   std::vector<std::string> shadows;  // weights that have a shadow in it
   bool split = false;                // they are kept in two halves: precision.master
+  passes::Checkpointing checkpointing = passes::Checkpointing::none;
+  config::Budget budget;  // of Checkpointing::budget
   std::unique_ptr<models::Recipe> recipe;
   std::vector<ir::State> states;  // of the run, in arena order: weights, what optimizers keep, caches
   ir::StateLayout layout;

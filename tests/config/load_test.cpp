@@ -53,6 +53,20 @@ TEST_F(ConfigFile, NumbersReachTheirLimits) {
   EXPECT_FALSE(std::signbit(r.config.model.dropout));
 }
 
+TEST_F(ConfigFile, ABudgetIsBytesOrAShare) {
+  EXPECT_EQ(parse_budget("3GiB")->bytes, int64_t{3} << 30);
+  EXPECT_EQ(parse_budget("60%")->share, 0.6);
+  EXPECT_EQ(parse_budget("62.5%")->share, 0.625);
+  for (const char* bad : {"", "0", "0%", "-1%", "101%", "60 %", "%", "three", "nan%"})
+    EXPECT_FALSE(parse_budget(bad).has_value()) << bad;
+  const std::string mode = "activation_checkpoint:\n  mode: budget\n";
+  EXPECT_EQ(load_text(mode + "  budget: 60%\n").config.activation_checkpoint.budget, "60%");
+  EXPECT_EQ(load_text(mode + "  budget: 3000000\n").config.activation_checkpoint.budget, "3000000");
+  EXPECT_EQ(error_in(mode + "  budget: 3 GiB\n").key, "activation_checkpoint.budget");
+  EXPECT_EQ(error_in(mode).key, "activation_checkpoint.mode");
+  EXPECT_EQ(error_in("activation_checkpoint:\n  budget: 60%\n").key, "activation_checkpoint.budget");
+}
+
 TEST_F(ConfigFile, ByteSizesKnowBothFamiliesOfUnits) {
   EXPECT_EQ(load_text("comm:\n  segment_bytes: 256KiB\n").config.comm.segment_bytes, 262144);
   EXPECT_EQ(load_text("comm:\n  segment_bytes: 1MB\n").config.comm.segment_bytes, 1'000'000);

@@ -28,10 +28,10 @@ template <typename T, typename... Fields> constexpr size_t field_count() {
 
 TEST(ConfigSchema, HasARowForEveryField) {
   EXPECT_EQ(keys().size(), field_count<Model>() + field_count<Training>() + field_count<Precision>() +
-                               field_count<Optimizer>() + field_count<Ema>() + field_count<LrScheduler>() +
-                               field_count<Data>() + field_count<Validation>() + field_count<Checkpoint>() +
-                               field_count<Metrics>() + field_count<Comm>() + field_count<Launch>() +
-                               field_count<Output>());
+                               field_count<ActivationCheckpoint>() + field_count<Optimizer>() + field_count<Ema>() +
+                               field_count<LrScheduler>() + field_count<Data>() + field_count<Validation>() +
+                               field_count<Checkpoint>() + field_count<Metrics>() + field_count<Comm>() +
+                               field_count<Launch>() + field_count<Output>());
   EXPECT_EQ(sections().size(), field_count<Config>());
   EXPECT_EQ(group_keys().size(), field_count<OptimizerGroup>());
 }
@@ -190,6 +190,7 @@ Value random_value(Random& random, const Rule& rule) {
     case Type::unsigned_integer: return static_cast<uint64_t>(random());
     case Type::real: return random_real(random, rule.range);
     case Type::string:
+      if (rule.is_budget) return random() % 2 == 0 ? std::string("3GiB") : fmt::format("{}%", 1 + random() % 100);
       if (rule.choices.empty()) return random_text(random);
       return std::string(rule.choices[static_cast<size_t>(random()) % rule.choices.size()]);
     case Type::strings: {

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// budget: the tags that keep the activations of a grain region within a number of bytes and cost the least time. Forward is taken as a
+// chain of segments (segments.h); the ways to save each (saving.h) and the schedule over all (chain_plan.h) are exact for that model,
+// whose memory is held in some hundred units. What a schedule really needs is then read off the graph that obeys it, so that the
+// budget is kept to the byte.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "cost/table.h"
+#include "passes/chain_plan.h"
+#include "passes/forward.h"
+#include "passes/saving.h"
+#include "passes/segments.h"
+
+namespace ringmaster::passes {
+
+// Most bytes of activations at any node of the program, backward's own included (ir::Category::activations).
+int64_t activation_bytes(const ir::Graph& graph);
+// The time of what backward makes again: nodes that recompute added.
+double seconds_again(const ir::Graph& graph, const cost::Table& costs);
+// What the cost table knows the node by.
+cost::Work work_of(const ir::Graph& graph, const ir::Node& node);
+
+class Budget {
+ public:
+  // `graph` has no tags yet; it and `costs` must outlive this.
+  Budget(const ir::Graph& graph, int region, const cost::Table& costs);
+
+  struct Found {
+    std::vector<int> tags;   // by index in Forward::values()
+    int64_t bytes = 0;       // activation_bytes of the graph that obeys
+    double extra = 0;        // seconds of a grain, as the cost table has them
+    double lower_bound = 0;  // no schedule of the chain within `bytes` takes less extra time
+  };
+  // The fastest whose activation_bytes are at most `bytes`; nullopt: see least().
+  std::optional<Found> within(int64_t bytes);
+  Found least();  // the fewest bytes that a schedule of the chain leads to
+  int64_t bytes_of_none() const { return bytes_of_none_; }
+  double seconds() const { return seconds_; }  // of one forward and backward
+  const Forward& forward() const { return forward_; }
+  bool exact() const { return exact_; }  // of every segment all ways were tried
+
+ private:
+  void build_models();
+  void build_links();
+  void add_backward();
+  int64_t best_unit(int64_t most) const;
+  int64_t to_units(int64_t bytes, double up) const;
+  Link scaled(const Link& link, double up) const;
+  std::vector<int> tags_of(const ChainPlan& plan) const;
+  const Found& at(int64_t units);
+
+  const ir::Graph& graph_;
+  const cost::Table& costs_;
+  ir::Graph ordered_;  // in the order of the run
+  Forward forward_;
+  std::vector<Segment> segments_;
+  std::vector<int32_t> segment_of_;  // by index in forward
+  std::vector<SegmentModel> models_;
+  std::vector<Ways> ways_;   // by segment
+  std::vector<Link> links_;  // in bytes
+  std::unique_ptr<ChainPlanner> planner_, bound_;
+  int64_t unit_ = 1, units_ = 0, least_units_ = 0;
+  int64_t bytes_of_none_ = 0;
+  double seconds_ = 0;
+  bool exact_ = true;
+  std::map<int64_t, Found> found_;  // by units
+};
+
+}  // namespace ringmaster::passes

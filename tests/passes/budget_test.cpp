@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// budget: tags that keep a program's activations within a number of bytes.
+#include "passes/budget.h"
+
+#include "tests/passes/blocks.h"
+
+#include <gtest/gtest.h>
+
+namespace ringmaster::passes {
+namespace {
+
+int64_t obeying(const ir::Graph& graph, const Budget& budget, const Budget::Found& found) {
+  ir::Graph obeys = graph;
+  for (size_t i = 0; i < found.tags.size(); ++i) obeys.set_recompute(budget.forward().values()[i].value, found.tags[i]);
+  recompute(obeys, {});
+  ir::verify(obeys, "recompute");
+  return activation_bytes(obeys);
+}
+
+TEST(Budget, IsKeptToTheByteAndMoreOfItCostsLessTime) {
+  for (const int count : {1, 2, 5, 12}) {
+    const ir::Graph graph = mlp_blocks(count);
+    const cost::Table costs;
+    Budget budget(graph, 0, costs);
+    const int64_t least = budget.least().bytes, none = budget.bytes_of_none();
+    double before = std::numeric_limits<double>::infinity();
+    for (int k = 0; k <= 20; ++k) {
+      const int64_t bytes = least + (none - least) * k / 20;
+      const auto found = budget.within(bytes);
+      ASSERT_TRUE(found.has_value()) << count << " blocks, " << bytes;
+      EXPECT_LE(found->bytes, bytes);
+      EXPECT_EQ(obeying(graph, budget, *found), found->bytes);
+      EXPECT_LE(found->extra, before);
+      EXPECT_LE(found->lower_bound, found->extra + 1e-12);
+      before = found->extra;
+    }
+    EXPECT_EQ(before, 0) << count << " blocks within what mode none needs";
+    EXPECT_FALSE(budget.within(least - 1).has_value());
+  }
+}
+
+// One block's values and the ends of the others: less than a third of all for a dozen of blocks.
+TEST(Budget, TheLeastIsFarBelowAll) {
+  const ir::Graph graph = mlp_blocks(12);
+  const cost::Table costs;
+  Budget budget(graph, 0, costs);
+  EXPECT_LT(3 * budget.least().bytes, budget.bytes_of_none());
+}
+
+TEST(Budget, BelowTheLeastIsRefused) {
+  ir::Graph graph = mlp_blocks(3);
+  try {
+    tag(graph, {.checkpointing = Checkpointing::budget, .budget_bytes = 64});
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.info().kind, ErrorKind::memory);
+    EXPECT_EQ(e.info().key, "activation_checkpoint.budget");
+    EXPECT_NE(e.info().expected.find("at least"), std::string::npos);
+  }
+}
+
+TEST(Budget, AShareIsOfWhatModeNoneNeeds) {
+  ir::Graph graph = mlp_blocks(6);
+  const int64_t none = activation_bytes(graph);
+  Recomputed out;
+  tag(graph, {.checkpointing = Checkpointing::budget, .budget_share = 0.6, .recomputed = &out});
+  EXPECT_EQ(out.bytes_of_none, none);
+  EXPECT_EQ(out.budget_bytes, static_cast<int64_t>(0.6 * static_cast<double>(none)));
+  recompute(graph, {});
+  EXPECT_LE(activation_bytes(graph), out.budget_bytes);
+  EXPECT_FALSE(out.not_saved.empty());
+}
+
+}  // namespace
+}  // namespace ringmaster::passes
