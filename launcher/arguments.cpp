@@ -106,6 +106,24 @@ void refuse_value_of_switch(const Flag& flag, const std::vector<std::string>& wo
   }
 }
 
+// CLI11 would say so in words of its own.
+void refuse_flag_without_value(const Command& command, const std::vector<std::string>& words) {
+  for (size_t i = 0; i < words.size() && words[i] != "--"; ++i) {
+    const Flag* flag = command.find(words[i]);
+    if (flag == nullptr || flag->value.empty()) continue;
+    if (i + 1 < words.size() && command.find(words[i + 1]) == nullptr) {
+      ++i;  // its value, whatever it looks like
+      continue;
+    }
+    throw Error({.kind = ErrorKind::usage,
+                 .message = fmt::format("`{}` lacks its value", flag->name),
+                 .key = std::string(flag->name),
+                 .found = i + 1 < words.size() ? words[i + 1] : "the end of the line",
+                 .expected = fmt::format("{} {}", flag->name, flag->value),
+                 .cure = fmt::format("{} {} --help", program_name(), command.name)});
+  }
+}
+
 void check_values(const Command& command, const Flag& flag, const std::vector<std::string>& values) {
   const std::string name(flag.name);
   if (values.size() > 1 && !flag.repeats && !flag.value.empty()) {
@@ -153,6 +171,7 @@ Arguments Arguments::parse(std::vector<std::string> words) {
     }
   }
   for (const Flag& flag : command.flags) refuse_value_of_switch(flag, words);
+  refuse_flag_without_value(command, words);
   std::reverse(words.begin(), words.end());  // CLI11 takes them from the back
   try {
     app.parse(words);

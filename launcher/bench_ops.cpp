@@ -3,6 +3,7 @@
 #include "train/bench_ops.h"
 
 #include "backend/cpu/peak.h"
+#include "core/program.h"
 #include "launcher/bench_report.h"
 #include "launcher/commands.h"
 #include "launcher/job.h"
@@ -58,6 +59,15 @@ json as_json(const MachineRow& row) {
 
 train::Wanted wanted_by(const std::optional<std::string>& filter) {
   if (!filter) return [](const train::InstructionRow&) { return true; };
+  constexpr size_t longest = 500;  // std::regex recurses
+  if (filter->size() > longest) {
+    throw Error({.kind = ErrorKind::usage,
+                 .message = fmt::format("`--filter` is {} bytes long", filter->size()),
+                 .key = "--filter",
+                 .found = filter->substr(0, 40) + "...",
+                 .expected = fmt::format("at most {} bytes", longest),
+                 .cure = "name a part of what is wanted"});
+  }
   try {
     return [pattern = std::regex(*filter, std::regex::extended)](const train::InstructionRow& row) {
       return std::regex_search(fmt::format("{} {} {}", row.op, row.scope, row.detail), pattern);
@@ -114,6 +124,14 @@ int bench_ops(const Arguments& arguments) {
     rows = train::time_alone(bench, wanted);
   } else {
     rows = train::time_samples(threads, wanted);
+  }
+  if (const auto filter = arguments.value("--filter"); filter && rows.empty() && *filter != "^$") {
+    throw Error({.kind = ErrorKind::usage,
+                 .message = fmt::format("`--filter {}` matches no instruction", *filter),
+                 .key = "--filter",
+                 .found = *filter,
+                 .expected = "a part of `op scope types` of an instruction, or '^$' for the machine alone",
+                 .cure = fmt::format("`{} ops` lists the ops", program_name())});
   }
   if (arguments.has("--json")) {
     if (has_config) add_gemm_seconds(rows, threads);

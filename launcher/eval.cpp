@@ -7,6 +7,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <cmath>
+
 namespace ringmaster::launcher {
 
 int eval(const Arguments& arguments) {
@@ -14,21 +16,24 @@ int eval(const Arguments& arguments) {
   const train::Evaluation result = train::evaluate(
       {.from = arguments.target(), .data = arguments.value("--data").value_or(""), .sets = arguments.values("--set")},
       *comm);
+  const bool finite = std::isfinite(result.validation_loss);
+  const int code = finite ? 0 : exit_code(ErrorKind::diverged);
   if (arguments.has("--json")) {
     print_json(train::to_json(result));
-    return 0;
+    return code;
   }
   const std::string item = result.items.substr(0, result.items.size() - 1);
   const std::string unit = result.unit.empty()     ? ""
                            : result.unit == "nats" ? fmt::format(" nats a {}", item)
                                                    : " " + result.unit;
-  print(fmt::format(
-      "step             {}\n"
-      "validation loss  {:.4f}{}\n"
-      "{:<17}{}\n"
-      "params hash      {}\n",
-      result.step, result.validation_loss, unit, result.items, result.validation_tokens, result.params_hash));
-  return 0;
+  print(
+      fmt::format("step             {}\n"
+                  "validation loss  {}\n"
+                  "{:<17}{}\n"
+                  "params hash      {}\n",
+                  result.step, finite ? fmt::format("{:.4f}{}", result.validation_loss, unit) : "not finite",
+                  result.items, result.validation_tokens, result.params_hash));
+  return code;
 }
 
 }  // namespace ringmaster::launcher

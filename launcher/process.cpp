@@ -36,6 +36,8 @@ struct Pipe {
 // With an MPI job around us in its environment, mpirun would take itself for one of its ranks.
 std::vector<char*> environment_of_child() {
   std::vector<char*> kept;
+  static char path[] = "PATH=/usr/local/bin:/usr/bin:/bin";  // where find_in_path looks without one
+  if (std::getenv("PATH") == nullptr) kept.push_back(path);
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view text = *entry;
     if (!text.starts_with("OMPI_") && !text.starts_with("PMIX_") && !text.starts_with("OMP_NUM_THREADS="))

@@ -15,6 +15,7 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 
 namespace ringmaster::launcher {
 namespace {
@@ -24,6 +25,14 @@ train::TrainOptions options_of(const Arguments& arguments) {
   const std::string resume = arguments.value("--resume").value_or("auto");
   if (resume == "never") options.resume = train::Resume::never;
   if (resume != "never" && resume != "auto") {
+    if (!std::filesystem::exists(resume)) {
+      throw Error({.kind = ErrorKind::usage,
+                   .message = fmt::format("there is no `{}` to resume from", resume),
+                   .key = "--resume",
+                   .found = resume,
+                   .expected = "auto, never, a run folder or a checkpoint folder",
+                   .cure = "leave --resume out to go on where the run folder's newest checkpoint is"});
+    }
     options.resume = train::Resume::folder;
     options.resume_from = resume;
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <initializer_list>
+#include <limits>
 
 #include "config/load.h"
 #include "config/schema.h"
@@ -45,17 +46,26 @@ void refuse_ignored(const Resolved& r) {
   }
 }
 
+// Of n, at most `limit`.
+int64_t largest_divisor(int64_t n, int64_t limit) {
+  int64_t d = std::min(n, limit);
+  while (n % d != 0) --d;
+  return d;
+}
+
 void check_model(const Resolved& r) {
   const Config& c = r.config;
   if (c.data.source != "file") return;
   if (c.model.width % c.model.heads != 0) {
     const auto key = blame(r, {"model.heads", "model.width"});
-    throw Error(
-        with(error_at(r, key, ""),
-             {.message = fmt::format("`model.heads` {} does not divide `model.width` {}", c.model.heads, c.model.width),
-              .found = fmt::format("{} % {} = {}", c.model.width, c.model.heads, c.model.width % c.model.heads),
-              .expected = "a width that is a multiple of the heads",
-              .cure = fmt::format("set model.width to {}", c.model.heads * (c.model.width / c.model.heads + 1))}));
+    throw Error(with(
+        error_at(r, key, ""),
+        {.message = fmt::format("`model.heads` {} does not divide `model.width` {}", c.model.heads, c.model.width),
+         .found = fmt::format("{} % {} = {}", c.model.width, c.model.heads, c.model.width % c.model.heads),
+         .expected = "a width that is a multiple of the heads",
+         .cure =
+             fmt::format("set model.heads to {}, or model.width to {}", largest_divisor(c.model.width, c.model.heads),
+                         c.model.heads * (c.model.width / c.model.heads + 1))}));
   }
   constexpr int64_t byte_values = 256;
   if (c.data.tokenizer == "byte" && (c.data.format == "auto" || c.data.format == "text") &&
@@ -66,6 +76,20 @@ void check_model(const Resolved& r) {
                       .expected = "at least 256 with `data.tokenizer` byte",
                       .cure = "set model.vocab_size to 256"}));
   }
+}
+
+// Kernels count the rows of a grain in 31 bits.
+void check_rows(const Resolved& r) {
+  const Training& t = r.config.training;
+  constexpr int64_t most = std::numeric_limits<int32_t>::max();
+  const int64_t rows = t.grain_size * (r.config.data.source == "file" ? t.seq_len : 1);
+  if (rows <= most) return;
+  throw Error(with(
+      error_at(r, blame(r, {"training.grain_size", "training.seq_len", "training.global_batch_size"}), ""),
+      {.message = fmt::format("a grain of {} samples has {} rows, more than kernels can count", t.grain_size, rows),
+       .found = fmt::format("{} rows", rows),
+       .expected = fmt::format("at most {}", most),
+       .cure = "lower training.grain_size"}));
 }
 
 void check_grain(const Resolved& r) {
@@ -144,6 +168,7 @@ void resolve(Resolved& r) {
   refuse_ignored(r);
   check_model(r);
   check_grain(r);
+  check_rows(r);
   check_groups(r);
   check_activation_checkpoint(r);
 }

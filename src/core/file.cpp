@@ -26,8 +26,25 @@ const char* kind_of_file(mode_t mode) {
 
 }  // namespace
 
+namespace {
+std::string cure_of(int number) {
+  switch (number) {
+    case ENOSPC:
+    case EDQUOT: return "free some space there, or choose a place with more";
+    case EROFS:
+    case EACCES:
+    case EPERM: return "choose a place that you may read and write, or change its permissions";
+    default: return "";
+  }
+}
+}  // namespace
+
 Error errno_error(std::string_view action, const Path& path, ErrorKind kind) {
-  return Error({.kind = kind, .message = fmt::format("{}: {}", action, std::strerror(errno)), .file = path.string()});
+  const int number = errno;
+  return Error({.kind = kind,
+                .message = fmt::format("{}: {}", action, std::strerror(number)),
+                .file = path.string(),
+                .cure = cure_of(number)});
 }
 
 File File::open_read(const Path& path, const OpenOptions& options) {

@@ -74,11 +74,11 @@ End Loop::run() {
     const Outcome outcome = step();
     if (outcome == Outcome::diverged) return {"diverged", 4};
     if (outcome == Outcome::stop) {
-      if (saved_step_ != done) save();
+      if (saved_step_ != done && !save()) return {"diverged", 4};
       return {"saved", 75};
     }
-    if (is_due(config_.validation.interval, done, last)) validate();
-    if (is_due(config_.checkpoint.interval, done, last) || is_best(done)) save();
+    if (is_due(config_.validation.interval, done, last) && !validate()) return {"diverged", 4};
+    if ((is_due(config_.checkpoint.interval, done, last) || is_best(done)) && !save()) return {"diverged", 4};
   }
   return {"done", 0};
 }
@@ -108,9 +108,11 @@ Loop::Outcome Loop::run_phase(PhaseRun& phase, int64_t repeat, Clock& clock) {
     return Outcome::skipped;
   }
   const int64_t repeats = phase.phase().repeats;
-  divergence_ =
+  divergence_ = {
       fmt::format("{} of phase {}{} is not finite", std::isfinite(phase.loss()) ? "the gradient norm" : "the loss",
-                  phase.name(), repeats > 1 ? fmt::format(", repeat {} of {},", repeat + 1, repeats) : "");
+                  phase.name(), repeats > 1 ? fmt::format(", repeat {} of {},", repeat + 1, repeats) : ""),
+      half_done_ ? "earlier phases of this step had changed weights already; what is saved is from before it"
+                 : "the step was not committed, so all weights are those before it"};
   return Outcome::diverged;
 }
 
@@ -193,16 +195,18 @@ void Loop::show_step(const Clock& clock) {
 void Loop::record_skip(const PhaseRun& phase) {
   p_.progress.skipped_steps += 1;
   if (p_.metrics == nullptr) return;
-  p_.metrics->append({{"kind", "skip"},
-                      {"step", p_.progress.state.step + 1},
-                      {"phase", phase.name()},
-                      {"loss", phase.loss()},
-                      {"loss_scale", phase.loss_scale()},
-                      {"attempt", p_.attempt},
-                      {"time_unix", unix_time()}});
+  line_.begin();
+  line_.add_name("kind", "skip");
+  line_.add("step", p_.progress.state.step + 1);
+  line_.add_name("phase", phase.name());
+  line_.add("loss", phase.loss());
+  line_.add("loss_scale", phase.loss_scale());
+  line_.add("attempt", int64_t{p_.attempt});
+  line_.add("time_unix", unix_time());
+  p_.metrics->append(line_);
 }
 
-void Loop::validate() {
+bool Loop::validate() {
   phase_ = "validation";
   RunState& state = p_.progress.state;
   const double loss = validation_loss(evaluator_, *p_.data.validation, p_.wire, config_.training.grain_size);
@@ -212,13 +216,15 @@ void Loop::validate() {
     state.best_validation_loss = loss;
     state.best_step = state.step;
   }
-  if (p_.metrics == nullptr) return;
+  divergence_ = {"the validation loss is not finite", "nothing was saved since"};
+  if (p_.metrics == nullptr) return std::isfinite(loss);
   p_.metrics->append({{"kind", "validation"},
                       {"step", state.step},
                       {"validation_loss", loss},
                       {"validation_tokens", p_.data.validation->num_targets()},
                       {"time_unix", unix_time()}});
   p_.terminal.validation(loss, baseline());
+  return std::isfinite(loss);
 }
 
 bool Loop::is_best(int64_t step) const {
@@ -226,8 +232,12 @@ bool Loop::is_best(int64_t step) const {
   return config_.checkpoint.keep_best && state.best_validation_loss && state.best_step == step;
 }
 
-void Loop::save() {
+bool Loop::save() {
   phase_ = "checkpoint";
+  if (const std::string name = not_finite(p_.session); !name.empty()) {
+    divergence_ = {fmt::format("{} holds a number that is not finite", name), "nothing was saved since"};
+    return false;
+  }
   const RunState& state = p_.progress.state;
   p_.wire.agree("checkpoint", [&] {  // and nobody changes the weights before rank 0 has read them
     if (p_.metrics == nullptr) return;
@@ -259,6 +269,7 @@ void Loop::save() {
                         {"time_unix", unix_time()}});
   });
   saved_step_ = state.step;
+  return true;
 }
 
 // The loss of an order-2 model of the same bytes, worked out once; none where it would take long or tokens are not bytes.

@@ -36,9 +36,10 @@ class Loop {
   End run();
 
   const std::string& phase() const { return phase_; }  // load, data, train, validation, checkpoint: for failure reports
-  const std::string& divergence() const { return divergence_; }
-  // Whether the step under way has already changed weights: an earlier phase, or an earlier repeat, was committed.
-  bool is_half_done() const { return half_done_; }
+  struct Divergence {
+    std::string what, aftermath;  // which number is not finite; what that means for the weights and for what is saved
+  };
+  const Divergence& divergence() const { return divergence_; }
   const std::string& checkpoint_path() const { return checkpoint_path_; }  // the last one of this attempt; rank 0
   const std::string& best_path() const { return best_path_; }  // likewise, with checkpoint.keep_best; "" without
   Curve curve() const;                                         // rank 0
@@ -55,9 +56,9 @@ class Loop {
   void record_step(const Clock& clock);
   void show_step(const Clock& clock);
   void record_skip(const PhaseRun& phase);
-  void validate();
+  bool validate();  // false: the loss is not finite
   bool is_best(int64_t step) const;
-  void save();
+  bool save();  // false: a weight is not finite, nothing was saved
   std::optional<double> baseline();
 
   LoopParts p_;
@@ -70,8 +71,9 @@ class Loop {
   JsonLine line_;       // of the step
   std::string losses_;  // as the terminal shows them
   int64_t saved_step_ = -1;
-  bool half_done_ = false;
-  std::string phase_ = "load", divergence_, checkpoint_path_, best_path_;
+  bool half_done_ = false;  // the step under way has changed weights: an earlier phase, or repeat, was committed
+  Divergence divergence_;
+  std::string phase_ = "load", checkpoint_path_, best_path_;
   std::optional<std::optional<double>> baseline_;
 };
 

@@ -44,6 +44,7 @@ class MetricsFile {
 
   void append(const Json& line);  // Error (io) if the disk refuses
   // The line of a step that has begun; allocates nothing, but for the curve where more than reserve() said have come.
+  void append(JsonLine& line) { write(line.finish()); }
   void append_step(JsonLine& line, const CurvePoint& point);
   void reserve(int64_t steps);
   // The losses so far, restored ones included.

@@ -107,7 +107,31 @@ config::Resolved saved_config(const checkpoint::Loaded& loaded, const std::vecto
     values = config::to_json(config::load((*run / config_file).string()).config, config::Effect::input);
   }
   values.update(*ours);
-  return config::load_json(values, (loaded.found().path / "config.json").string(), sets);
+  std::vector<std::string> all = sets;
+  const auto given = [&](std::string_view key) {
+    return std::ranges::any_of(sets, [&](const std::string& set) { return set.starts_with(key); });
+  };
+  // How weights were kept says nothing to one who computes in another precision.
+  if (given("precision.compute=") && !given("precision.compute=bf16") && !given("precision.master="))
+    all.emplace_back("precision.master=f32");
+  return config::load_json(values, (loaded.found().path / "config.json").string(), all);
+}
+
+std::string not_finite(const Session& session) {
+  for (const ir::State& state : session.programs().states) {
+    if (state.role != ir::StateRole::weight && state.role != ir::StateRole::average) continue;
+    const checkpoint::TensorEntry tensor = session.tensor(state);
+    bool finite = true;
+    tensor.for_pieces([&](const void* data, int64_t bytes) {
+      const auto* words = static_cast<const uint32_t*>(data);
+      constexpr uint32_t exponent = 0x7f800000;  // all ones: infinite or no number
+      uint32_t found = 0;
+      for (int64_t i = 0; i < bytes / 4; ++i) found |= (words[i] & exponent) == exponent ? 1U : 0U;
+      finite = finite && found == 0;
+    });
+    if (!finite) return state.name;
+  }
+  return "";
 }
 
 checkpoint::Content content(const Session& session, const config::Config& config, const RunState& state) {

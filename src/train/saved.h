@@ -36,6 +36,9 @@ config::Resolved saved_config(const checkpoint::Loaded& loaded, const std::vecto
 std::optional<Path> run_folder_of(const Path& checkpoint_folder);
 
 // The session's tensors, not copied: valid while the session lives and does not run.
+// The first weight, or average of one, with an infinite element or one that is no number; "" if there is none.
+std::string not_finite(const Session& session);
+
 checkpoint::Content content(const Session& session, const config::Config& config, const RunState& state);
 // Which weights a program runs with: those under training, or their moving averages where the checkpoint has them.
 enum class WeightChoice : uint8_t { trained, averaged };

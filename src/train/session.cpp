@@ -64,7 +64,9 @@ void check_memory(int64_t bytes, const comm::Communicator& comm) {
        .message = fmt::format("the plan needs {} a rank, the machine grants {}", bytes_text(bytes), grants),
        .found = fmt::format("{} bytes", bytes),
        .expected = fmt::format("at most {} bytes", limit.bytes),
-       .cure = "lower training.grain_size, training.seq_len or the model's size, or use fewer ranks on this node"});
+       .cure = fmt::format("lower training.grain_size, training.seq_len or the model's size, or save fewer activations "
+                           "(activation_checkpoint.mode){}",
+                           comm.node_size() > 1 && !limit.per_process ? ", or use fewer ranks on this node" : "")});
 }
 
 // The recipe reads nothing that the source does not give, and a second set is there for whoever reads it alone. The errors know
@@ -250,9 +252,9 @@ std::string Programs::hash() const {
 
 std::string about_idle_ranks(int64_t num_grains, int ranks) {
   if (ranks <= num_grains) return "";
-  return fmt::format("{} of {} ranks are idle: a step has {} grain{}; use {} rank{}, or a smaller training.grain_size",
-                     ranks - num_grains, ranks, num_grains, num_grains == 1 ? "" : "s", num_grains,
-                     num_grains == 1 ? "" : "s");
+  return fmt::format("{} of {} ranks {} idle: a step has {} grain{}; use {} rank{}, or a smaller training.grain_size",
+                     ranks - num_grains, ranks, ranks - num_grains == 1 ? "is" : "are", num_grains,
+                     num_grains == 1 ? "" : "s", num_grains, num_grains == 1 ? "" : "s");
 }
 
 Session::Session(const config::Config& config, comm::Communicator& comm, const SessionOptions& options)

@@ -108,15 +108,13 @@ class Run {
                             metrics_ ? &*metrics_ : nullptr, progress_});
     const End end = loop_->run();
     if (end.status == "diverged" && root_) {
+      const bool ends_early = models::scales_losses(resolved_.config);
       report(failure(
-          {.message = loop_->divergence(),
-           .cure = fmt::format(
-               "{}lower optimizer.lr, lengthen lr_scheduler.warmup_steps, or clip with "
-               "training.max_norm; {}",
-               models::scales_losses(resolved_.config) ? "set precision.compute: bf16, as f16 ends at 65504; or " : "",
-               loop_->is_half_done()
-                   ? "earlier phases of this step had changed weights already; what is saved is from before it"
-                   : "the step was not committed, so all weights are those before it")}));
+          {.message = loop_->divergence().what,
+           .cure = fmt::format("{}lower optimizer.lr, lengthen lr_scheduler.warmup_steps, or clip with a smaller "
+                               "training.max_norm, in another --run-dir: a resumed run keeps these; {}",
+                               ends_early ? "set precision.compute: bf16, as f16 ends at 65504; or " : "",
+                               loop_->divergence().aftermath)}));
     }
     finish(end);
     return end.exit_code;

@@ -225,6 +225,8 @@ Config random_config(Random& random) {
   }
   config.model.width = config.model.heads * pick(random, 1, 10);
   if (config.data.source == "file") config.model.vocab_size += 256;
+  config.training.grain_size =
+      std::min<int64_t>(config.training.grain_size, (1LL << 31) / config.training.seq_len / 2 + 1);
   config.training.global_batch_size = config.training.grain_size * pick(random, 1, 10);
   if (random() % 2 == 0) config.launch.threads_per_rank = 0;
   return config;

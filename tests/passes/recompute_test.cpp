@@ -111,6 +111,26 @@ TEST(Recompute, ViewsAreTakenOfTheClone) {
 )");
 }
 
+TEST(Recompute, AViewOfWhatWasLostIsTakenAnew) {
+  const std::string forward = R"(  %a f32[4,2] recompute 1 = gelu(%x)
+  %b f32[8] = reshape(%a) shape=[8]
+  %c f32[8] = exp(%b)
+  %z f32[4,2] = reshape(%c) shape=[4,2]
+)" + loss;
+  expect(forward + R"(  %d f32[4,2] = exp(%a)
+  %e f32[8] = mul(%b, %c)
+  %q f32[4,2] = grain_sum(%d)
+  %p f32[8] = grain_sum(%e)
+)",
+         forward + R"(  %a2 f32[4,2] = gelu(%x) again
+  %d f32[4,2] = exp(%a2)
+  %b2 f32[8] = reshape(%a2) shape=[8] again
+  %e f32[8] = mul(%b2, %c)
+  %q f32[4,2] = grain_sum(%d)
+  %p f32[8] = grain_sum(%e)
+)");
+}
+
 TEST(Recompute, ANormStartsFromItsSavedSum) {
   const std::string forward = R"(  %a f32[4,2] = gelu(%x)
   %z f32[4,2] recompute 1, %m f32[4], %r f32[4], %s f32[4,2] = layer_norm(%a, %g, %h, %x) eps=0.001  @norm

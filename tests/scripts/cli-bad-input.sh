@@ -68,6 +68,14 @@ refused 'NAME|one of|pass' train "$work/good.yaml" --disable-pass nonsense
 refused '\-\-memory' plan "$work/good.yaml" --memory lots
 refused '\-\-isa' plan "$work/good.yaml" --isa neon
 refused 'did you mean `--temperature`' sample "$work" --temp 0
+refused 'lacks its value' train "$work/good.yaml" --ranks
+refused 'lacks its value' train "$work/good.yaml" --ranks --quiet
+refused 'auto, never' train "$work/good.yaml" --resume yes
+refused 'model.heads to 4, or model.width to' train "$work/good.yaml" --set model.width=64 --set model.heads=5
+refused 'at most 2147483647' plan "$work/good.yaml" --set training.seq_len=1048576 --set training.global_batch_size=4096 --set training.grain_size=4096
+refused 'at most 500 bytes' bench ops --filter "$(printf '(%.0s' {1..600})"
+refused 'needs `activation_checkpoint.budget`' plan "$work/good.yaml" --set activation_checkpoint.mode=budget
+refused 'a percentage, such as 60%' plan "$work/good.yaml" --set activation_checkpoint.mode=budget --set activation_checkpoint.budget=all
 refused 'takes no value' sample "$work" --no-cache=false
 refused '\-\-format' sample "$work" --format jpeg
 refused 'a list goes into the configuration file' plan "$work/good.yaml" --set 'data.path=[a,b]'

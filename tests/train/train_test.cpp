@@ -141,6 +141,21 @@ TEST(Train, AStepThatIsNotFiniteIsNotCommitted) {
   EXPECT_EQ(failure["phase"], "train");
 }
 
+// No step follows that would notice it.
+TEST(Train, ALastUpdateThatDestroysTheWeightsIsNotSaved) {
+  const TinyRun run;
+  EXPECT_EQ(run.train(2, {"training.steps=3", "optimizer.lr=1e39", "checkpoint.interval=1"}), 4);
+  EXPECT_EQ(run.summary()["status"], "diverged");
+  EXPECT_EQ(run.summary()["exit_code"], 4);
+  EXPECT_TRUE(run.metrics("checkpoint").empty());
+  EXPECT_FALSE(std::filesystem::exists(run.folder() / "checkpoint" / "step-00000001"));
+  const Json failure = Json::parse(read_file(run.folder() / "failure.json"));
+  EXPECT_NE(failure["cause"].get<std::string>().find("not finite"), std::string::npos);
+  EXPECT_NE(failure["cure"].get<std::string>().find("nothing was saved since"), std::string::npos);
+  const TinyRun validated;
+  EXPECT_EQ(validated.train(1, {"training.steps=1", "optimizer.lr=1e39"}), 4);
+}
+
 TEST(Train, AFinishedRunIsLeftAlone) {
   const TinyRun run;
   ASSERT_EQ(run.train(1), 0);
