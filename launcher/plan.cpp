@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // plan: what a run will need, before it exists.
+#include "core/file.h"
 #include "core/isa.h"
 #include "launcher/arguments.h"
 #include "launcher/commands.h"
@@ -11,6 +12,8 @@
 
 namespace ringmaster::launcher {
 namespace {
+
+constexpr int budgets_of_a_sweep = 16;
 
 void check_isa(const std::string& name) {
   if (!isa_from_name(name)) {
@@ -40,9 +43,11 @@ int plan(const Arguments& arguments) {
   if (const auto isa = arguments.value("--isa")) check_isa(*isa);
   const auto memory = arguments.bytes("--memory");
   const config::Resolved resolved = arguments.load_config();
-  const train::PlanReport report = train::plan(
-      resolved,
-      {.ranks = static_cast<int>(resolved.config.launch.ranks), .threads = 0, .memory_bytes = memory.value_or(0)});
+  const train::PlanReport report = train::plan(resolved, {.ranks = static_cast<int>(resolved.config.launch.ranks),
+                                                          .threads = 0,
+                                                          .memory_bytes = memory.value_or(0),
+                                                          .sweep = arguments.has("--sweep") ? budgets_of_a_sweep : 0});
+  if (const auto svg = arguments.value("--svg")) write_file_atomic(*svg, train::to_svg(report));
   if (arguments.has("--json"))
     print_json(train::to_json(report));
   else

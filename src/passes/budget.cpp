@@ -62,13 +62,21 @@ int64_t activation_bytes(const Graph& graph) {
   return most;
 }
 
-double seconds_again(const Graph& graph, const cost::Table& costs) {
-  double seconds = 0;
-  for (const ir::Region& region : graph.regions())
-    for (const NodeId id : region.nodes)
-      if (const Node& node = graph.node(id); node.again && !lies_in_its_input(graph, node))
-        seconds += costs.seconds(work_of(graph, node));
-  return seconds;
+double seconds_of(const Graph& graph, const Node& node, const cost::Table& costs) {
+  if (node.op->cpu == nullptr || lies_in_its_input(graph, node)) return 0;
+  return costs.seconds(work_of(graph, node));
+}
+
+Seconds seconds_of(const Graph& graph, const cost::Table& costs, int64_t grains) {
+  Seconds out;
+  for (const ir::Region& region : graph.regions()) {
+    const double runs = region.kind == ir::RegionKind::for_grain ? static_cast<double>(grains) : 1.0;
+    for (const NodeId id : region.nodes) {
+      const Node& node = graph.node(id);
+      (node.again ? out.again : out.once) += runs * seconds_of(graph, node, costs);
+    }
+  }
+  return out;
 }
 
 Budget::Budget(const Graph& graph, int region, const cost::Table& costs)
@@ -78,6 +86,11 @@ Budget::Budget(const Graph& graph, int region, const cost::Table& costs)
       forward_(ordered_, region),
       segments_(cut(ordered_, forward_)) {
   bytes_of_none_ = activation_bytes(graph);
+  has_backward_ = std::ranges::any_of(forward_.values(), [](const Saveable& s) { return !s.wants.empty(); });
+  modes_.push_back({.tags = Tags(forward_.values().size()), .bytes = bytes_of_none_});
+  if (!has_backward_) return;
+  modes_.push_back(obeyed(tags_of_selection(graph_, forward_, segments_)));
+  modes_.push_back(obeyed(tags_of_blocks(forward_, segments_)));
   build_models();
   add_backward();
   build_links();
@@ -99,7 +112,6 @@ void Budget::build_models() {
         const double whole = costs_.seconds(work_of(ordered_, node));
         const double from_sum = adds_first(node) ? costs_.seconds(work_from_sum(ordered_, node)) : whole;
         model.makers.push_back({v.behind_sum ? from_sum : whole, from_sum});
-        if (!v.behind_sum) seconds_ += whole;
       }
       SegmentModel::Value value{.bytes = size_of_value(ordered_, v.value),
                                 .maker = static_cast<int32_t>(model.makers.size()) - 1,
@@ -139,35 +151,77 @@ void Budget::add_backward() {
   for (size_t i = 0; i < forward_.values().size(); ++i)
     for (const int64_t at : forward_.values()[i].wants)
       wanted[static_cast<size_t>(at)].push_back(static_cast<int32_t>(i));
-  auto now = static_cast<int32_t>(segments_.size()) - 1;
+  const std::vector<int32_t> belongs = moments_of_segments(wanted);
+  std::vector<int64_t> more(nodes.size() + 1);  // values that stay beyond the backward of their segment
+  std::vector<size_t> ends(segments_.size());   // of the backward of each
+  for (size_t p = 0; p < nodes.size(); ++p) ends[static_cast<size_t>(belongs[p])] = p + 1;
+  std::vector<size_t> kept_until(forward_.values().size());
   for (size_t p = 0; p < nodes.size(); ++p) {
-    const Node& node = ordered_.node(nodes[p]);
-    if (forward_.has(nodes[p]) || ir::is_leaf(node.op->traits.role)) continue;
-    seconds_ += lies_in_its_input(ordered_, node) ? 0 : costs_.seconds(work_of(ordered_, node));
     for (const int32_t i : wanted[p]) {
-      const int32_t home = segment_of_[static_cast<size_t>(i)];
-      const bool passes = models_[static_cast<size_t>(home)]
-                              .values[static_cast<size_t>(i - segments_[static_cast<size_t>(home)].begin)]
-                              .passes;
-      now = std::min(now, home + (passes ? 1 : 0));
-    }
-    SegmentModel& model = models_[static_cast<size_t>(now)];
-    const auto moment = static_cast<int32_t>(model.backward.size());
-    model.backward.push_back({before[p], during[p]});
-    for (const int32_t i : wanted[p]) {
-      const int32_t home = segment_of_[static_cast<size_t>(i)];
-      auto& value = models_[static_cast<size_t>(home)]
-                        .values[static_cast<size_t>(i - segments_[static_cast<size_t>(home)].begin)];
-      if (home == now) {
-        if (value.wants.empty() || value.wants.back() != moment) value.wants.push_back(moment);
-      } else if (home < now) {
-        value.passes = true;
-      } else if (const auto last = static_cast<int32_t>(models_[static_cast<size_t>(home)].backward.size()) - 1;
-                 last >= 0 && (value.wants.empty() || value.wants.back() < last)) {
-        value.wants.push_back(last);
-      }
+      const auto home = static_cast<size_t>(segment_of_[static_cast<size_t>(i)]);
+      SegmentModel::Value& value = model_value(i);
+      if (static_cast<int32_t>(home) < belongs[p]) value.passes = true;  // backward of a segment behind needs it
+      if (static_cast<int32_t>(home) <= belongs[p] || value.passes) continue;
+      const size_t from = value.kept ? kept_until[static_cast<size_t>(i)] : std::min(ends[home], p);
+      more[from] += value.bytes;
+      more[p + 1] -= value.bytes;
+      kept_until[static_cast<size_t>(i)] = p + 1;
+      value.kept = true;
     }
   }
+  int64_t beyond = 0;
+  for (size_t p = 0; p < nodes.size(); ++p) {
+    beyond += more[p];
+    if (forward_.has(nodes[p]) || ir::is_leaf(ordered_.node(nodes[p]).op->traits.role)) continue;
+    SegmentModel& model = models_[static_cast<size_t>(belongs[p])];
+    const auto moment = static_cast<int32_t>(model.backward.size());
+    model.backward.push_back({before[p] + beyond, during[p] + beyond});
+    for (const int32_t i : wanted[p]) {
+      SegmentModel::Value& value = model_value(i);
+      if (segment_of_[static_cast<size_t>(i)] != belongs[p]) continue;
+      if (value.wants.empty() || value.wants.back() != moment) value.wants.push_back(moment);
+    }
+  }
+  for (SegmentModel& model : models_) {  // what stays beyond the backward of its segment stays during it
+    const auto last = static_cast<int32_t>(model.backward.size()) - 1;
+    for (SegmentModel::Value& value : model.values)
+      if (value.kept && last >= 0 && (value.wants.empty() || value.wants.back() < last)) value.wants.push_back(last);
+  }
+}
+
+SegmentModel::Value& Budget::model_value(int32_t index) {
+  const auto home = static_cast<size_t>(segment_of_[static_cast<size_t>(index)]);
+  return models_[home].values[static_cast<size_t>(index - segments_[home].begin)];
+}
+
+// By place in the region: the segment whose backward a node is part of, never a later one than that of a node before. Backward of a chain
+// reads segment after segment from the last one; where something is read out of turn, a node belongs to the first segment read up to it or to
+// the last one read from it on, whichever leaves fewer bytes out of turn.
+std::vector<int32_t> Budget::moments_of_segments(const std::vector<std::vector<int32_t>>& wanted) {
+  const auto segment_read = [&](int32_t i) {
+    const int32_t home = segment_of_[static_cast<size_t>(i)];
+    return std::min(home + (model_value(i).passes ? 1 : 0), static_cast<int32_t>(segments_.size()) - 1);
+  };
+  std::vector<int32_t> falling(wanted.size()), rest(wanted.size());
+  auto now = static_cast<int32_t>(segments_.size()) - 1;
+  for (size_t p = 0; p < wanted.size(); ++p) {
+    for (const int32_t i : wanted[p]) now = std::min(now, segment_read(i));
+    falling[p] = now;
+  }
+  now = 0;
+  for (size_t p = wanted.size(); p-- > 0;) {
+    for (const int32_t i : wanted[p]) now = std::max(now, segment_read(i));
+    rest[p] = now;
+  }
+  const auto out_of_turn = [&](const std::vector<int32_t>& belongs) {
+    int64_t bytes = 0;
+    for (size_t p = 0; p < wanted.size(); ++p)
+      for (const int32_t i : wanted[p])
+        if (segment_read(i) != belongs[p] && segment_of_[static_cast<size_t>(i)] != belongs[p])
+          bytes += model_value(i).bytes;
+    return bytes;
+  };
+  return out_of_turn(falling) <= out_of_turn(rest) ? falling : rest;
 }
 
 void Budget::build_links() {
@@ -179,7 +233,7 @@ void Budget::build_links() {
     if (found == known.end()) found = known.emplace(model, find_ways(model)).first;
     const Ways& ways = found->second;
     exact_ = exact_ && ways.exact;
-    Link link{.forward_peak = forward_peak(model, std::vector<bool>(model.values.size()))};
+    Link link{.forward_peak = forward_peak(model, std::vector<bool>(model.values.size()), last_makers(model))};
     for (const auto& value : model.values)
       if (value.passes) link.passing += value.bytes;
     for (const int32_t i : segments_[s].passing)
@@ -200,9 +254,9 @@ void Budget::build_links() {
   unit_ = best_unit(most);
   units_ = (most + unit_ - 1) / unit_ + 2 * std::ssize(links_);  // rounding takes its share
   std::vector<Link> nearest, down;
-  for (const Link& link : links_) {
-    nearest.push_back(scaled(link, 0.5));
-    down.push_back(scaled(link, 0));
+  for (size_t s = 0; s < links_.size(); ++s) {
+    nearest.push_back(scaled(links_[s], 0.5));
+    down.push_back(scaled(floor_of(s), 0));
   }
   planner_ = std::make_unique<ChainPlanner>(std::move(nearest), units_);
   bound_ = std::make_unique<ChainPlanner>(std::move(down), units_);
@@ -239,6 +293,22 @@ int64_t Budget::to_units(int64_t bytes, double up) const {
   return static_cast<int64_t>(std::floor(static_cast<double>(bytes) / static_cast<double>(unit_) + up));
 }
 
+// The link with sizes that no placement undercuts: what one instruction reads may lend its memory to what it makes.
+Link Budget::floor_of(size_t segment) const {
+  Link out = links_[segment];
+  out.passing = 0;
+  for (const auto& value : models_[segment].values)
+    if (value.passes) out.passing += value.bytes;
+  out.forward_peak = out.passing;
+  for (auto* list : {&out.ways, &out.alone}) {
+    for (Saving& way : *list) {
+      way.forward_peak = way.saved;
+      way.backward_peak = way.backward_floor;
+    }
+  }
+  return out;
+}
+
 Link Budget::scaled(const Link& link, double up) const {
   Link out = link;
   out.passing = to_units(link.passing, up);
@@ -253,21 +323,29 @@ Link Budget::scaled(const Link& link, double up) const {
   return out;
 }
 
-std::vector<int> Budget::tags_of(const ChainPlan& plan) const {
-  std::vector<int> tags(forward_.values().size());
+Tags Budget::tags_of(const ChainPlan& plan) const {
+  Tags tags(forward_.values().size());
   for (size_t s = 0; s < segments_.size(); ++s) {
     const ChainPlan::Step& step = plan.steps[s];
     const SegmentModel& model = models_[s];
     const std::vector<bool>& saved = (step.alone ? ways_[s].alone : ways_[s].ways)[static_cast<size_t>(step.way)].saved;
     for (size_t k = 0; k < model.values.size(); ++k) {
       int& tag = tags[static_cast<size_t>(segments_[s].begin) + k];
+      if (model.values[k].fixed) continue;
       if (model.values[k].passes)
         tag = step.passing;
-      else if (!model.values[k].fixed)
+      else
         tag = step.made + (step.alone || saved[k] ? 0 : 1);
     }
   }
   return tags;
+}
+
+Budget::Found Budget::obeyed(Tags tags) const {
+  Graph obeys = graph_;
+  set_tags(obeys, forward_, tags);
+  recompute(obeys, {});
+  return {.tags = std::move(tags), .bytes = activation_bytes(obeys), .extra = seconds_of(obeys, costs_, 1).again};
 }
 
 const Budget::Found& Budget::at(int64_t units) {
@@ -275,20 +353,12 @@ const Budget::Found& Budget::at(int64_t units) {
   if (known != found_.end()) return known->second;
   const auto plan = planner_->plan(units);
   CHECK(plan.has_value(), "no schedule within {} units", units);
-  Found found{.tags = tags_of(*plan)};
-  Graph obeys = graph_;
-  for (size_t i = 0; i < found.tags.size(); ++i) obeys.set_recompute(forward_.values()[i].value, found.tags[i]);
-  recompute(obeys, {});
-  found.bytes = activation_bytes(obeys);
-  found.extra = seconds_again(obeys, costs_);
-  found.lower_bound = bound_->extra(to_units(found.bytes, 0)).value_or(0);
-  return found_.emplace(units, std::move(found)).first->second;
+  return found_.emplace(units, obeyed(tags_of(*plan))).first->second;
 }
 
 std::optional<Budget::Found> Budget::within(int64_t bytes) {
-  int64_t low = least_units_, high = units_;  // what is needed grows with what is planned for, but for rounding
-  if (at(low).bytes > bytes) return std::nullopt;
-  while (low < high) {
+  int64_t low = least_units_, high = units_;  // what is needed grows with what is planned for, nearly
+  while (low < high && at(low).bytes <= bytes) {
     const int64_t middle = (low + high + 1) / 2;
     if (at(middle).bytes <= bytes)
       low = middle;
@@ -296,11 +366,22 @@ std::optional<Budget::Found> Budget::within(int64_t bytes) {
       high = middle - 1;
   }
   const Found* best = nullptr;
-  for (const auto& [units, found] : found_)
+  const auto offer = [&](const Found& found) {
     if (found.bytes <= bytes && (best == nullptr || found.extra < best->extra)) best = &found;
-  return *best;
+  };
+  for (const Found& found : modes_) offer(found);
+  for (const auto& [units, found] : found_) offer(found);
+  if (best == nullptr) return std::nullopt;
+  Found out = *best;
+  if (bound_ != nullptr) out.lower_bound = std::min(out.extra, bound_->extra(to_units(bytes, 0)).value_or(0));
+  return out;
 }
 
-Budget::Found Budget::least() { return at(least_units_); }
+Budget::Found Budget::least() {
+  const Found* least = &at(least_units_);
+  for (const Found& found : modes_)
+    if (found.bytes < least->bytes) least = &found;
+  return *least;
+}
 
 }  // namespace ringmaster::passes

@@ -18,9 +18,20 @@ ChainPlanner::ChainPlanner(std::vector<Link> links, int64_t memory)
   const size_t n = links_.size();
   again_.resize(n * n);
   once_.resize(n);
-  for (size_t length = 1; length < n; ++length)  // the end of the last link is never kept: it runs forward once
-    for (size_t first = 0; first + length < n; ++first)
-      again_[first * n + first + length - 1] = solve(first, first + length - 1, true);
+  std::vector<size_t> alike(n);  // by link: so many from there on equal those one place before
+  for (size_t k = n - 1; k > 0; --k) alike[k] = links_[k] == links_[k - 1] ? 1 + (k + 1 < n ? alike[k + 1] : 0) : 0;
+  for (size_t length = 1; length < n; ++length) {  // the end of the last link is never kept: it runs forward once
+    for (size_t first = 0; first + length < n; ++first) {
+      uint32_t& index = again_[first * n + first + length - 1];
+      if (alike[first] >= length) {
+        index = again_[(first - 1) * n + first + length - 2];
+        continue;
+      }
+      Row row = solve(first, first + length - 1, true);
+      index = static_cast<uint32_t>(rows_.size());
+      rows_.push_back(std::move(row));
+    }
+  }
   for (size_t first = n; first-- > 0;) once_[first] = solve(first, n - 1, false);
 }
 

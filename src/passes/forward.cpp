@@ -19,19 +19,33 @@ namespace {
 
 // Does it add one of its outputs to a sum over the grains?
 bool adds_gradient(const ir::Node& node) { return node.op->traits.sums >= 0 && !node.attrs.text("into_sum").empty(); }
-// A clone of it would add its gradient twice, or has nothing to run.
-bool runs_once(const ir::Node& node) {
-  return node.op->traits.role != ir::Role::compute || node.op->cpu == nullptr || adds_gradient(node);
+}  // namespace
+
+std::vector<bool> is_gradient(const ir::Graph& graph) {
+  std::vector<bool> summed(static_cast<size_t>(graph.num_values())), read(summed);
+  for (const ir::Region& region : graph.regions()) {
+    for (const ir::NodeId id : region.nodes) {
+      const ir::Node& node = graph.node(id);
+      for (const ir::ValueId v : node.inputs)
+        (node.op->traits.role == ir::Role::grain_sum ? summed : read)[static_cast<size_t>(v)] = true;
+    }
+  }
+  for (size_t v = 0; v < summed.size(); ++v) summed[v] = summed[v] && !read[v];
+  return summed;
 }
 
-}  // namespace
+bool runs_once(const ir::Node& node) {
+  const bool has_kernel = node.op->cpu != nullptr || node.op->view != nullptr;
+  return node.op->traits.role != ir::Role::compute || !has_kernel || adds_gradient(node);
+}
 
 Forward::Forward(const ir::Graph& graph, int region)
     : region_(region),
       in_(static_cast<size_t>(graph.num_nodes())),
       view_(static_cast<size_t>(graph.num_nodes())),
       place_(static_cast<size_t>(graph.num_nodes()), -1),
-      index_(static_cast<size_t>(graph.num_values()), nothing) {
+      index_(static_cast<size_t>(graph.num_values()), nothing),
+      gradient_(is_gradient(graph)) {
   find_forward(graph);
   find_values(graph);
   find_wants(graph);
@@ -56,7 +70,7 @@ void Forward::find_forward(const ir::Graph& graph) {
 
 void Forward::add(const ir::Graph& graph, ir::NodeId maker, size_t output, std::vector<int32_t> from, bool behind_sum) {
   const ir::Node& node = graph.node(maker);
-  if (adds_gradient(node) && node.op->traits.sums == static_cast<int>(output)) return;  // it lies where the sum does
+  if (gradient_[static_cast<size_t>(node.outputs[output])]) return;
   index_[static_cast<size_t>(node.outputs[output])] = static_cast<int32_t>(values_.size());
   values_.push_back({.value = node.outputs[output],
                      .maker = maker,

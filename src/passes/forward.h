@@ -48,11 +48,18 @@ class Forward {
   std::vector<bool> in_, view_;  // by node
   std::vector<int64_t> place_;
   std::vector<int32_t> index_;  // by value
+  std::vector<bool> gradient_;
   std::vector<Saveable> values_;
 };
 
 // Makes its sum in front of its other results: the sum is its last output.
 bool adds_first(const ir::Node& node);
+
+// By value: does a sum over the grains alone read it? Then it is a gradient.
+std::vector<bool> is_gradient(const ir::Graph& graph);
+
+// A clone of it would add its gradient twice, or has nothing to run.
+bool runs_once(const ir::Node& node);
 
 // Does output 0 lie in the memory of input 0?
 bool lies_in_its_input(const ir::Graph& graph, const ir::Node& node);

@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "passes/filled.h"
+#include "passes/forward.h"
 #include "passes/passes.h"
 
 namespace ringmaster::passes {
@@ -60,6 +61,7 @@ class Placer {
     sum_.assign(static_cast<size_t>(graph_.num_values()), ir::none);
     home_.assign(static_cast<size_t>(graph_.num_values()), {});
     written_.assign(static_cast<size_t>(graph_.num_values()), nullptr);
+    gradient_ = is_gradient(graph_);
     for (const ir::Region& region : graph_.regions()) {
       begin_.push_back(end_);
       for (const NodeId id : region.nodes) position_[static_cast<size_t>(id)] = end_++;
@@ -212,7 +214,8 @@ class Placer {
     if (node.op->traits.in_place && i < node.inputs.size() && may_overwrite(node, i, now)) {
       return settle(v, home_[static_cast<size_t>(node.inputs[i])]);
     }
-    settle(v, {new_buffer(graph_.type(v).bytes(), now, now, Category::activations, v), 0});
+    const Category category = gradient_[static_cast<size_t>(v)] ? Category::gradients : Category::activations;
+    settle(v, {new_buffer(graph_.type(v).bytes(), now, now, category, v), 0});
   }
 
   // May output i of the node at `now` take the memory of input i?
@@ -301,6 +304,7 @@ class Placer {
   std::vector<ValueId> sum_;  // by value: the sum over the grains that it is added to where it is made
   std::vector<Home> home_;
   std::vector<const ir::State*> written_;
+  std::vector<bool> gradient_;  // by value
 };
 
 }  // namespace

@@ -77,20 +77,23 @@ class Replay {
     std::set<int64_t> places;  // of nodes to clone
     std::vector<ValueId> open;
     for (const ValueId v : graph_.node(id).inputs)
-      if (!passing(v, at)) open.push_back(v);
+      if (!still_there(v, at)) open.push_back(v);
     collect(open, places);
     const std::vector<NodeId>& list = graph_.regions()[static_cast<size_t>(forward_.region())].nodes;
     std::vector<NodeId> nodes;
     for (const int64_t place : places) nodes.push_back(list[static_cast<size_t>(place)]);
     for (const NodeId node : nodes) clone(node);
-    for (ValueId& v : graph_.node(id).inputs)
-      if (!passing(v, at)) v = now(v);
+    for (ValueId& v : graph_.node(id).inputs) {
+      if (still_there(v, at)) continue;
+      v = now(v);
+      CHECK(v != ir::none, "recompute: a value that backward reads was not made");
+    }
     for (const int32_t i : gone_behind_) at_hand_[static_cast<size_t>(i)] = ir::none;
     gone_behind_.clear();
   }
 
   // A reader that stands among forward finds what forward made still there.
-  bool passing(ValueId v, int64_t at) const {
+  bool still_there(ValueId v, int64_t at) const {
     return forward_.index(v) == Forward::nothing || at <= saveable(v).last_use;
   }
 
@@ -112,6 +115,7 @@ class Replay {
 
   void clone(NodeId original) {
     const Node node = graph_.node(original);  // a copy: adding nodes moves them
+    CHECK(!runs_once(node), "recompute: {} at {} may not run again", node.op->name, node.scope);
     std::vector<ValueId> inputs = node.inputs;
     const bool from_sum = adds_first(node) && ready(node.outputs.back());
     if (from_sum) {

@@ -39,12 +39,19 @@ class Backward {
   }
 
   double seconds() const { return seconds_; }
-  int64_t peak() const {
+  int64_t peak() const { return most_alive(1); }
+  // Without what dies at a node: it may lend its memory to what the node makes.
+  int64_t floor() const { return most_alive(0); }
+  // Saved and read at all.
+  bool is_used(size_t value) const { return read_[value] != nobody; }
+
+ private:
+  int64_t most_alive(size_t behind_its_reader) const {
     std::vector<int64_t> live(own_.size() + 1);
     for (size_t i = 0; i < read_.size(); ++i) {
       if (read_[i] == nobody) continue;
       live[static_cast<size_t>(began_[i])] += model_.values[i].bytes;
-      live[static_cast<size_t>(read_[i]) + 1] -= model_.values[i].bytes;
+      live[static_cast<size_t>(read_[i]) + behind_its_reader] -= model_.values[i].bytes;
     }
     int64_t sum = 0, most = 0;
     for (size_t t = 0; t < own_.size(); ++t) {
@@ -53,10 +60,6 @@ class Backward {
     }
     return most;
   }
-  // Saved and read at all.
-  bool is_used(size_t value) const { return read_[value] != nobody; }
-
- private:
   int32_t tick() const { return static_cast<int32_t>(own_.size()); }
 
   void make(const std::vector<int32_t>& wanted) {
@@ -110,24 +113,25 @@ class Backward {
 
 }  // namespace
 
-int64_t forward_peak(const SegmentModel& model, const std::vector<bool>& saved) {
-  const size_t n = model.values.size();
+std::vector<int32_t> last_makers(const SegmentModel& model) {
+  std::vector<int32_t> last(model.values.size());
+  for (size_t i = 0; i < last.size(); ++i) {
+    last[i] = model.values[i].maker;
+    for (const int32_t from : model.values[i].from) last[static_cast<size_t>(from)] = model.values[i].maker;
+  }
+  return last;
+}
+
+int64_t forward_peak(const SegmentModel& model, const std::vector<bool>& saved, const std::vector<int32_t>& last) {
   std::vector<int64_t> live(model.makers.size() + 1);
-  for (size_t i = 0; i < n; ++i) {
+  for (size_t i = 0; i < saved.size(); ++i) {
     const SegmentModel::Value& value = model.values[i];
-    auto last = static_cast<size_t>(value.maker);
-    for (size_t k = i + 1; k < n; ++k)
-      if (std::ranges::binary_search(model.values[k].from, static_cast<int32_t>(i)))
-        last = static_cast<size_t>(model.values[k].maker);
-    if (saved[i] || value.fixed || value.passes) last = model.makers.size() - 1;
+    const bool stays = saved[i] || value.fixed || value.passes;
     live[static_cast<size_t>(value.maker)] += value.bytes;
-    live[last + 1] -= value.bytes;
+    live[stays ? model.makers.size() : static_cast<size_t>(last[i]) + 1] -= value.bytes;
   }
   int64_t sum = 0, most = 0;
-  for (const int64_t change : live) {
-    sum += change;
-    most = std::max(most, sum);
-  }
+  for (const int64_t change : live) most = std::max(most, sum += change);
   return most;
 }
 
@@ -135,9 +139,9 @@ Saving simulate(const SegmentModel& model, const std::vector<bool>& saved, bool 
   const std::vector<bool> nothing(saved.size());
   Backward backward(model, alone ? nothing : saved);
   backward.run();
-  Saving out{.backward_peak = backward.peak(), .extra = backward.seconds()};
+  Saving out{.backward_peak = backward.peak(), .extra = backward.seconds(), .backward_floor = backward.floor()};
   if (alone) return out;
-  out.forward_peak = forward_peak(model, saved);
+  out.forward_peak = forward_peak(model, saved, last_makers(model));
   for (size_t i = 0; i < saved.size(); ++i)
     if ((saved[i] || model.values[i].fixed) && !model.values[i].passes && backward.is_used(i))
       out.saved += model.values[i].bytes;
@@ -164,7 +168,7 @@ void prune(std::vector<Way>& ways) {
   ways = std::move(kept);
 }
 
-// Values whose saving is worth a thought; of the rest those that backward reads are saved: statistics of rows, a hundredth of the rows.
+// Values whose saving is worth a thought; of the rest those that backward reads are saved: the statistics of rows.
 std::vector<int32_t> candidates(const SegmentModel& model, std::vector<bool>& always) {
   int64_t largest = 0;
   for (const auto& v : model.values) largest = std::max(largest, v.bytes);
@@ -173,7 +177,9 @@ std::vector<int32_t> candidates(const SegmentModel& model, std::vector<bool>& al
   for (size_t i = 0; i < model.values.size(); ++i) {
     const auto& v = model.values[i];
     if (v.fixed || v.passes) continue;
-    if (v.bytes * small_part >= largest)
+    if (v.kept)
+      always[i] = true;
+    else if (v.bytes * small_part >= largest)
       out.push_back(static_cast<int32_t>(i));
     else
       always[i] = !v.wants.empty();
@@ -210,7 +216,8 @@ std::vector<std::vector<bool>> cheapest_sets(const SegmentModel& model, const st
   std::vector<std::vector<bool>> out;
   constexpr int prices = 64;  // of a byte, from 2^-16 to 2^16 times the mean
   for (int k = 0; k < prices; ++k) {
-    const double price = seconds / static_cast<double>(bytes) * std::exp2((k - prices / 2) * 0.5);
+    const double price = seconds / static_cast<double>(bytes) *
+                         std::ldexp(k % 2 == 0 ? 1.0 : 0x1.6a09e667f3bcdp0, (k - prices / 2 - (k % 2)) / 2);
     std::vector<bool> set = cheapest_to_save(values, makers, price);
     for (size_t i = 0; i < set.size(); ++i) set[i] = set[i] || always[i];
     out.push_back(std::move(set));

@@ -18,6 +18,7 @@ struct SegmentModel {
     bool behind_sum = false;     // made by the short way of its maker, where its sum is at hand
     bool fixed = false;          // never made again: it stays
     bool passes = false;         // goes on to the next segment: it stays, and counts there
+    bool kept = false;           // worth no thought: it is saved
     std::vector<int32_t> wants;  // the moments of backward that read it, ascending
     auto operator<=>(const Value&) const = default;
   };
@@ -50,8 +51,11 @@ struct Way {
 // hand and nothing behind the segment waits for it.
 Saving simulate(const SegmentModel& model, const std::vector<bool>& saved, bool alone);
 
-// The most memory of a forward that saves nothing, and of one that saves all that backward reads.
-int64_t forward_peak(const SegmentModel& model, const std::vector<bool>& saved);
+// By value: the last maker of the segment that reads it, or its own.
+std::vector<int32_t> last_makers(const SegmentModel& model);
+// The most memory of a forward that saves this.
+int64_t forward_peak(const SegmentModel& model, const std::vector<bool>& saved,
+                     const std::vector<int32_t>& last_makers);
 
 // The ways of which none is worse than another one in everything. Up to `exact` values that are worth a thought every set is tried;
 // beyond that, the sets that are cheapest for some price of a byte (a minimum cut for each).

@@ -79,40 +79,6 @@ PlanReport::Peak find_peak(const Compiled& program) {
   return peak;
 }
 
-// What the nodes of one grain take, and of these what runs again, by block.
-PlanReport::Recompute recompute_of(const Compiled& program, int64_t grains, const std::string& mode) {
-  const cost::Table costs;
-  PlanReport::Recompute out{.mode = mode,
-                            .phase = program.graph.name(),
-                            .activation_bytes = passes::activation_bytes(program.graph),
-                            .bytes_of_none = program.recomputed.bytes_of_none};
-  if (mode == "budget") {
-    out.budget_bytes = program.recomputed.budget_bytes;
-    out.minimum_budget_bytes = program.recomputed.minimum_bytes;
-    out.lower_bound_seconds = static_cast<double>(grains) * program.recomputed.lower_bound_seconds;
-  }
-  std::map<std::string, double> again;
-  std::vector<std::string> order;
-  for (const ir::Region& region : program.graph.regions()) {
-    const double runs = region.kind == ir::RegionKind::for_grain ? static_cast<double>(grains) : 1.0;
-    for (const ir::NodeId id : region.nodes) {
-      const ir::Node& node = program.graph.node(id);
-      const std::string place = passes::place_of(node.scope);
-      if (std::ranges::find(order, place) == order.end()) order.push_back(place);
-      if (program.prepared.kernels[static_cast<size_t>(id)] == nullptr) continue;
-      const double seconds = runs * costs.seconds(passes::work_of(program.graph, node));
-      (node.again ? out.extra_seconds : out.step_seconds) += seconds;
-      if (node.again) again[place] += seconds;
-    }
-  }
-  for (const std::string& place : order) {
-    const auto bytes = program.recomputed.not_saved.find(place);
-    if (bytes == program.recomputed.not_saved.end() && !again.contains(place)) continue;
-    out.items.push_back({place, bytes == program.recomputed.not_saved.end() ? 0 : bytes->second, again[place]});
-  }
-  return out;
-}
-
 std::string bar(double share, bool unicode) {
   const int eighths = static_cast<int>(share * 20 * 8 + 0.5);
   if (!unicode) return std::string(static_cast<size_t>((eighths + 7) / 8), '#');
@@ -120,6 +86,11 @@ std::string bar(double share, bool unicode) {
   std::string out;
   for (int i = 0; i < eighths / 8; ++i) out += "█";
   return out + partial[eighths % 8];
+}
+
+size_t columns_of(const std::string& drawn) {
+  return static_cast<size_t>(std::count_if(drawn.begin(), drawn.end(),
+                                           [](char ch) { return (static_cast<unsigned char>(ch) & 0xC0U) != 0x80U; }));
 }
 
 const char* what_it_is(Category category) {
@@ -144,13 +115,15 @@ PlanReport plan(const config::Resolved& resolved, const PlanOptions& options) {
                     .compute = resolved.config.precision.compute,
                     .isa = isa()};
   const config::Config& c = resolved.config;
+  const cost::Table costs;
   check_recipe(resolved);
   report.threads = options.threads > 0 ? options.threads : threads_per_rank(c.launch.threads_per_rank, options.ranks);
   ProgramOptions programs{.train = true,
                           .validation = true,
                           .ranks = options.ranks,
                           .threads = report.threads,
-                          .segment_bytes = c.comm.segment_bytes};
+                          .segment_bytes = c.comm.segment_bytes,
+                          .costs = &costs};
   for (int rank = 0; rank < options.ranks; ++rank) {
     programs.rank = rank;
     const Programs compiled = compile(c, programs);
@@ -161,9 +134,11 @@ PlanReport plan(const config::Resolved& resolved, const PlanOptions& options) {
     report.plan_hash = compiled.hash();
     report.parameters = compiled.recipe->num_parameters();
     report.peak = find_peak(highest(compiled));
+    report.timeline = timeline_of(highest(compiled), compiled.layout);
+    report.recompute = recompute_report(compiled, c, costs);
     for (const models::Phase& phase : compiled.recipe->phases) {
-      auto found = recompute_of(*compiled.find(phase.name), compiled.deal.count, c.activation_checkpoint.mode);
-      if (found.bytes_of_none > report.recompute.bytes_of_none) report.recompute = std::move(found);
+      const passes::Seconds s = passes::seconds_of(compiled.find(phase.name)->graph, costs, compiled.deal.count);
+      report.predicted_step_seconds += static_cast<double>(phase.repeats) * (s.once + s.again);
     }
   }
   const MemoryLimit limit = memory_limit(options.ranks);
@@ -171,66 +146,36 @@ PlanReport plan(const config::Resolved& resolved, const PlanOptions& options) {
   report.memory_source = options.memory_bytes > 0 ? "flag" : limit.source;
   for (const RankPlan& rank : report.per_rank)
     report.fits = report.fits && (report.memory_limit == 0 || rank.peak_bytes <= report.memory_limit);
+  programs.rank = 0;
+  if (!report.fits) report.advice = advise(c, programs, report.memory_limit, costs);
+  if (options.sweep > 0) report.sweep = Frontier(c, programs, costs).points(options.sweep);
   return report;
 }
 
 namespace {
 
-template <typename T> nlohmann::json or_null(const std::optional<T>& value) {
-  return value ? nlohmann::json(*value) : nlohmann::json(nullptr);
+nlohmann::json sweep_json(const std::vector<FrontierPoint>& sweep) {
+  nlohmann::json out = nlohmann::json::array();
+  for (const FrontierPoint& p : sweep)
+    out.push_back(
+        {{"budget_bytes", p.budget_bytes}, {"peak_bytes", p.peak_bytes}, {"predicted_step_seconds", p.step_seconds}});
+  return out;
 }
 
-// How much longer than need be, as a share of a step; null where no bound is known.
-std::optional<double> gap_of(const PlanReport::Recompute& r) {
-  if (!r.lower_bound_seconds) return std::nullopt;
-  return std::max(0.0, r.extra_seconds - *r.lower_bound_seconds) / (r.step_seconds + *r.lower_bound_seconds);
-}
-
-nlohmann::json recompute_json(const PlanReport::Recompute& r) {
-  nlohmann::json items = nlohmann::json::array();
-  for (const auto& item : r.items)
-    items.push_back({{"scope", item.scope}, {"bytes_saved", item.bytes_saved}, {"seconds_added", item.seconds_added}});
-  return {{"mode", r.mode},
-          {"budget_bytes", or_null(r.budget_bytes)},
-          {"minimum_budget_bytes", or_null(r.minimum_budget_bytes)},
-          {"activation_bytes", r.activation_bytes},
-          {"activation_bytes_of_none", r.bytes_of_none},
-          {"extra_seconds", r.extra_seconds},
-          {"lower_bound_seconds", or_null(r.lower_bound_seconds)},
-          {"gap", or_null(gap_of(r))},
-          {"items", items}};
-}
-
-// "transformer.h.0" and "transformer.h.1" have one shape where they save and cost the same.
-bool alike(const PlanReport::Recompute::Item& a, const PlanReport::Recompute::Item& b) {
-  const auto stem = [](const std::string& scope) { return scope.substr(0, scope.find_last_not_of("0123456789") + 1); };
-  return stem(a.scope) == stem(b.scope) && a.bytes_saved == b.bytes_saved &&
-         std::abs(a.seconds_added - b.seconds_added) <= 1e-9 + 1e-6 * a.seconds_added;
-}
-
-std::string seconds_text(double seconds) {
-  return seconds >= 1 ? fmt::format("{:.2f} s", seconds) : fmt::format("{:.1f} ms", seconds * 1e3);
-}
-
-// What is not saved, blocks that are alike in one row.
-std::string recompute_text(const PlanReport::Recompute& r) {
-  if (r.mode == "none") return "";
-  std::string out =
-      fmt::format("recompute      {}{}: activations {} in place of {}, {} a step more, {:.1f} % (estimated)\n", r.mode,
-                  r.budget_bytes ? " " + bytes_text(*r.budget_bytes) : "", bytes_text(r.activation_bytes),
-                  bytes_text(r.bytes_of_none), seconds_text(r.extra_seconds), 100 * r.extra_seconds / r.step_seconds);
-  if (const auto gap = gap_of(r))
-    out += fmt::format("               no schedule is faster by more than {:.2f} % of a step; the least budget is {}\n",
-                       100 * *gap, bytes_text(*r.minimum_budget_bytes));
-  for (size_t i = 0; i < r.items.size();) {
-    size_t end = i + 1;
-    while (end < r.items.size() && alike(r.items[i], r.items[end])) ++end;
-    const auto count = static_cast<int64_t>(end - i);
-    const auto& item = r.items[i];
-    out += fmt::format("  {:>12}  {:>9} more  {}\n", bytes_text(count * item.bytes_saved),
-                       seconds_text(static_cast<double>(count) * item.seconds_added),
-                       count == 1 ? item.scope : fmt::format("{} to {}", item.scope, r.items[end - 1].scope));
-    i = end;
+// Memory and time side by side, each as a share of the most.
+std::string sweep_text(const std::vector<FrontierPoint>& sweep, bool unicode) {
+  if (sweep.empty()) return "";
+  const double most = static_cast<double>(sweep.front().budget_bytes), least = sweep.front().step_seconds;
+  double slowest = 0;
+  for (const FrontierPoint& p : sweep) slowest = std::max(slowest, p.step_seconds - least);
+  std::string out = "\n  activations                          peak a rank  step (estimated)\n";
+  for (const FrontierPoint& p : sweep) {
+    const std::string memory = bar(static_cast<double>(p.budget_bytes) / most, unicode);
+    const double more = p.step_seconds - least;
+    out += fmt::format("  {:>11}  {}{} {:>12}  {:>9} {:>+7.1f} %{}{}\n", bytes_text(p.budget_bytes), memory,
+                       std::string(20 - std::min<size_t>(columns_of(memory), 20), ' '), bytes_text(p.peak_bytes),
+                       short_seconds(p.step_seconds), 100 * more / least, more > 0 ? "  " : "",
+                       more > 0 ? bar(more / slowest, unicode) : "");
   }
   return out;
 }
@@ -262,12 +207,14 @@ nlohmann::json to_json(const PlanReport& r) {
           {"plan_hash", r.plan_hash},
           {"parameters", r.parameters},
           {"flops_per_step", r.flops_per_step},
-          {"predicted_step_seconds", nullptr},
+          {"predicted_step_seconds", r.predicted_step_seconds},
           {"exposed_comm_seconds", nullptr},
           {"shared_memory_bytes_per_node", 0},
           {"per_rank", ranks},
           {"peak", {{"instruction", r.peak.instruction}, {"scope", r.peak.scope}, {"tensors", tensors}}},
-          {"recompute", recompute_json(r.recompute)},
+          {"recompute", to_json(r.recompute)},
+          {"advice", to_json(r.advice)},
+          {"sweep", sweep_json(r.sweep)},
           {"memory",
            {{"limit_bytes", r.memory_limit > 0 ? json(r.memory_limit) : json(nullptr)},
             {"source", r.memory_source.empty() ? json(nullptr) : json(r.memory_source)},
@@ -287,12 +234,11 @@ std::string to_text(const PlanReport& r) {
     const auto found = most.by_category.find(category);
     if (found == most.by_category.end() || found->second == 0) continue;
     const std::string drawn = bar(static_cast<double>(found->second) / static_cast<double>(most.peak_bytes), unicode);
-    const auto width = static_cast<size_t>(std::count_if(
-        drawn.begin(), drawn.end(), [](char ch) { return (static_cast<unsigned char>(ch) & 0xC0U) != 0x80U; }));
     out += fmt::format("  {:<14}{:>9}  {}{}  {}\n", ir::name(category), bytes_text(found->second), drawn,
-                       std::string(20 - std::min<size_t>(width, 20), ' '), what_it_is(category));
+                       std::string(20 - std::min<size_t>(columns_of(drawn), 20), ' '), what_it_is(category));
   }
   out += fmt::format("  {:<14}{:>9}\n\n", "peak", bytes_text(most.peak_bytes));
+  out += to_text(r.timeline, unicode) + "\n";
   out += r.peak.scope.empty() ? fmt::format("peak at        {}\n", r.peak.instruction)
                               : fmt::format("peak at        {} ({})\n", r.peak.scope, r.peak.instruction);
   for (size_t i = 0; i < std::min<size_t>(r.peak.tensors.size(), 4); ++i)
@@ -310,8 +256,15 @@ std::string to_text(const PlanReport& r) {
   if (r.ranks <= 16) out += fmt::format("grains         {}\n", grains);
   const std::string idle = about_idle_ranks(num_grains, r.ranks);
   if (!idle.empty()) out += fmt::format("idle           {}\n", idle);
-  out += recompute_text(r.recompute);
+  out += to_text(r.recompute);
+  out += to_text(r.advice);
+  out += sweep_text(r.sweep, unicode);
   return out;
+}
+
+std::string to_svg(const PlanReport& r) {
+  return to_svg(r.timeline, fmt::format("{} on {} rank{} x {} thread{}, {}", r.name, r.ranks, r.ranks == 1 ? "" : "s",
+                                        r.threads, r.threads == 1 ? "" : "s", r.compute));
 }
 
 }  // namespace ringmaster::train

@@ -3,12 +3,15 @@
 #pragma once
 #include "config/load.h"
 #include "ir/placement.h"
+#include "train/advice.h"
+#include "train/frontier.h"
+#include "train/recompute_report.h"
+#include "train/timeline.h"
 
 #include <nlohmann/json_fwd.hpp>
 
 #include <cstdint>
 #include <map>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +21,7 @@ struct PlanOptions {
   int ranks = 1;
   int threads = 0;  // a rank; 0: launch.threads_per_rank, and if that is auto, what this machine gives `ranks` ranks
   int64_t memory_bytes = 0;  // --memory, for each rank; 0: the limit of this machine
+  int sweep = 0;             // so many budgets, 2 or more; 0: none
 };
 
 struct RankPlan {
@@ -44,23 +48,13 @@ struct PlanReport {
     std::string instruction, scope;
     std::vector<Tensor> tensors;  // that live at the instruction where most bytes do, largest first
   } peak;
-  // Gradient checkpointing, of the phase that holds most activations; seconds are of a step.
-  struct Recompute {
-    std::string mode, phase;
-    int64_t activation_bytes = 0, bytes_of_none = 0;  // at their peak: now, and were all saved
-    std::optional<int64_t> budget_bytes, minimum_budget_bytes;
-    double step_seconds = 0;   // without what is made again
-    double extra_seconds = 0;  // for that
-    std::optional<double> lower_bound_seconds;
-    struct Item {
-      std::string scope;  // a block of the model
-      int64_t bytes_saved = 0;
-      double seconds_added = 0;
-    };
-    std::vector<Item> items;  // in the order of the program
-  } recompute;
-  int64_t memory_limit = 0;   // a rank; 0: unlimited
-  std::string memory_source;  // flag | cgroup | rlimit | ram
+  Timeline timeline;                  // of the highest program of rank 0
+  double predicted_step_seconds = 0;  // of rank 0, estimated, without communication
+  RecomputeReport recompute;
+  std::vector<FrontierPoint> sweep;  // from the most bytes to the least
+  std::vector<Advice> advice;        // where it does not fit
+  int64_t memory_limit = 0;          // a rank; 0: unlimited
+  std::string memory_source;         // flag | cgroup | rlimit | ram
   bool fits = true;
 };
 
@@ -68,5 +62,6 @@ struct PlanReport {
 PlanReport plan(const config::Resolved& resolved, const PlanOptions& options);
 nlohmann::json to_json(const PlanReport& report);  // schema ringmaster.plan/1
 std::string to_text(const PlanReport& report);     // for a terminal; UTF-8 unless the locale is not
+std::string to_svg(const PlanReport& report);      // the timeline
 
 }  // namespace ringmaster::train

@@ -38,6 +38,7 @@ Compiled compile_program(ir::Graph graph, const Programs& programs, const Progra
                .checkpointing = programs.checkpointing,
                .budget_bytes = programs.budget.bytes,
                .budget_share = programs.budget.share,
+               .costs = options.costs,
                .recomputed = &recomputed},
               {.dump_folder = options.dump_graph, .disabled = options.disabled_passes, .log = options.log});
   exec::Prepared prepared = exec::prepare(graph, {.threads = options.threads,

@@ -24,7 +24,8 @@ struct ProgramOptions {
   int rank = 0, ranks = 1;
   int threads = 1;
   int64_t segment_bytes = comm::Options{}.segment_bytes;
-  std::string dump_graph;  // folder; empty: nowhere
+  const cost::Table* costs = nullptr;  // what instructions take, where a budget is planned for; null: estimates
+  std::string dump_graph;              // folder; empty: nowhere
   std::vector<std::string> disabled_passes;
   std::function<void(const std::string&)> log;  // one line a pass; may be empty
 };

@@ -17,7 +17,9 @@ inline ir::Graph blocks(int blocks) {
     text +=
         fmt::format("  %d{0} f32[4,2] = mul(%x{1}, %y{0})  @h.{0}\n  %q{0} f32[4,2] = grain_sum(%d{0})\n", i, i + 1);
   }
-  return graph_of(text + "step\n");
+  text += "step\n";
+  for (int i = 0; i < blocks; ++i) text += fmt::format("  output(%q{0}) name=\"q{0}\"\n", i);
+  return graph_of(text);
 }
 
 // Blocks of two products around an activation: h = x w, a = gelu(h), x = x + a w. As a trainer makes them, backward adds the gradient of
@@ -48,7 +50,10 @@ inline ir::Graph mlp_blocks(int blocks, int64_t rows = 64, int64_t width = 32) {
         "  %g{0} {2} = matmul(%f{0}, %w) transpose_b=true  @h.{0}.up\n  %d{0} {2} = add(%d{1}, %g{0})  @h.{0}\n",
         i, i + 1, type, width);
   }
-  return graph_of(text + fmt::format("  %r {0} = grain_sum(%d0)\nstep\n", type));
+  text += fmt::format("  %r {0} = grain_sum(%d0)\nstep\n  output(%r) name=\"r\"\n", type);
+  for (int i = 0; i < blocks; ++i)
+    text += fmt::format("  output(%P{0}) name=\"P{0}\"\n  output(%Q{0}) name=\"Q{0}\"\n", i);
+  return graph_of(text);
 }
 
 }  // namespace ringmaster::passes

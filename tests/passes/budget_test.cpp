@@ -39,6 +39,27 @@ TEST(Budget, IsKeptToTheByteAndMoreOfItCostsLessTime) {
   }
 }
 
+// What the planner's numbers say of a plan is what the graph that obeys has, up to a unit a segment.
+TEST(Budget, TheModelIsNearWhatTheGraphHas) {
+  const ir::Graph graph = mlp_blocks(8);
+  const cost::Table costs;
+  Budget budget(graph, 0, costs);
+  for (const double share : {0.3, 0.5, 0.8}) {
+    const auto found = budget.within(static_cast<int64_t>(share * static_cast<double>(budget.bytes_of_none())));
+    ASSERT_TRUE(found.has_value());
+    EXPECT_GE(found->extra, found->lower_bound);
+    EXPECT_LE(found->extra, found->lower_bound * 1.25 + 1e-9) << share;
+  }
+}
+
+// Long models: the rows of equal runs are shared.
+TEST(Budget, OfManyBlocksIsFoundToo) {
+  const ir::Graph graph = mlp_blocks(120, 8, 8);
+  const cost::Table costs;
+  Budget budget(graph, 0, costs);
+  EXPECT_LT(6 * budget.least().bytes, budget.bytes_of_none());
+}
+
 // One block's values and the ends of the others: less than a third of all for a dozen of blocks.
 TEST(Budget, TheLeastIsFarBelowAll) {
   const ir::Graph graph = mlp_blocks(12);

@@ -2,7 +2,12 @@
 // recompute obeys the tags: a node of backward that reads what was not saved gets clones in front of it.
 #include <gtest/gtest.h>
 
-#include "tests/passes/pass_test_util.h"
+#include <cmath>
+#include <random>
+
+#include "ir/eval.h"
+#include "passes/forward.h"
+#include "tests/passes/blocks.h"
 
 namespace ringmaster::passes {
 namespace {
@@ -163,6 +168,36 @@ TEST(Recompute, WhatStandsAmongForwardReadsForward) {
   %q f32[4,2] = grain_sum(%n)
   %z f32[4,2] = exp(%y)
 )" + loss);
+}
+
+// Whatever the tags, a program yields what it did: run by the reference evaluator, node by node.
+TEST(Recompute, RandomTagsChangeNothing) {
+  std::mt19937 random(3);
+  for (const ir::Graph& graph : {blocks(4), mlp_blocks(4, 5, 3)}) {
+    const auto outputs = [&](const ir::Graph& program) {
+      ir::EvalInputs in;
+      const ir::Type x = graph.type(graph.node(!graph.states().empty() ? 1 : 0).outputs[0]);
+      std::vector<double> values(static_cast<size_t>(x.shape.elements()));
+      for (size_t i = 0; i < values.size(); ++i) values[i] = std::sin(static_cast<double>(i));
+      in.inputs["x"] = {{x, values}};
+      for (const ir::State& s : graph.states())
+        in.states[s.name] = {s.type, std::vector<double>(static_cast<size_t>(s.type.shape.elements()), 0.3)};
+      std::map<std::string, std::vector<double>> out;
+      for (const auto& [name, tensor] : ir::evaluate(program, in)) out[name] = tensor.data;
+      return out;
+    };
+    const auto expected = outputs(graph);
+    ASSERT_FALSE(expected.empty());
+    for (int trial = 0; trial < 200; ++trial) {
+      ir::Graph tagged = graph;
+      const Forward forward(graph, 0);
+      for (const Saveable& s : forward.values())
+        if (!s.fixed) tagged.set_recompute(s.value, static_cast<int>(random() % 4));
+      recompute(tagged, {});
+      ir::verify(tagged, "recompute");
+      ASSERT_EQ(outputs(tagged), expected) << ir::print(tagged);
+    }
+  }
 }
 
 }  // namespace

@@ -65,7 +65,8 @@ assert re.fullmatch(r".*/tiny\.yaml:2:3", shown["model.layers"]["origin"]) and s
 assert set(shown) - {"schema"} == {row["key"] for row in ask("config_schema", "keys", "config", "schema")["keys"]}
 
 plan = ask("plan", "ranks threads_per_rank isa calibrated plan_hash parameters flops_per_step predicted_step_seconds "
-           "exposed_comm_seconds shared_memory_bytes_per_node per_rank peak memory", "plan", work + "/tiny.yaml", "--ranks", "3")
+           "exposed_comm_seconds shared_memory_bytes_per_node per_rank peak recompute memory advice sweep",
+           "plan", work + "/tiny.yaml", "--ranks", "3", "--sweep")
 assert plan["ranks"] == len(plan["per_rank"]) == 3
 for rank in plan["per_rank"]:
     has(rank, "rank grains peak_bytes by_category process_bytes wire_bytes_sent messages_sent")
@@ -75,6 +76,21 @@ has(plan["peak"], "instruction scope tensors")
 has(plan["memory"], "limit_bytes source fits")
 tight = ask("plan", "memory", "plan", work + "/tiny.yaml", "--memory", "1KiB", code=3)
 assert tight["memory"] == {"limit_bytes": 1024, "source": "flag", "fits": False}
+has(plan["recompute"], "mode budget_bytes minimum_budget_bytes activation_bytes extra_seconds lower_bound_seconds gap items")
+assert plan["recompute"]["mode"] == "none" and plan["recompute"]["items"] == [] and plan["advice"] == []
+for point in plan["sweep"]:
+    has(point, "budget_bytes peak_bytes predicted_step_seconds")
+assert plan["sweep"][0]["peak_bytes"] == plan["per_rank"][0]["peak_bytes"]
+block = ask("plan", "recompute", "plan", work + "/tiny.yaml", "--set", "model.layers=4", "--set", "activation_checkpoint.mode=block")
+for item in block["recompute"]["items"]:
+    has(item, "scope bytes_saved seconds_added")
+assert sum(item["bytes_saved"] for item in block["recompute"]["items"]) > 0
+limit = plan["per_rank"][0]["peak_bytes"] - 1024
+for advice in ask("plan", "advice", "plan", work + "/tiny.yaml", "--memory", str(limit), code=3)["advice"]:
+    has(advice, "set peak_bytes predicted_step_seconds")
+    assert advice["peak_bytes"] <= limit
+    sets = [word for key in advice["set"] for word in ("--set", key)]
+    assert ask("plan", "memory", "plan", work + "/tiny.yaml", "--memory", str(limit), *sets)["memory"]["fits"]
 
 
 def plan_flops(ranks):

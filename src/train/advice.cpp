@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/advice.h"
+
+#include "train/frontier.h"
+#include "train/recompute_report.h"
+#include "train/terminal.h"
+
+#include <nlohmann/json.hpp>
+
+#include <optional>
+
+namespace ringmaster::train {
+namespace {
+
+// A change that takes memory away; nothing where the configuration has it already or can not have it.
+struct Change {
+  const char* key;
+  std::optional<std::string> (*make)(config::Config&);
+};
+
+std::optional<std::string> smaller_grain(config::Config& c) {
+  int64_t grain = c.training.grain_size - 1;
+  while (grain > 0 && c.training.global_batch_size % grain != 0) --grain;
+  if (grain < 1) return std::nullopt;
+  c.training.grain_size = grain;
+  return std::to_string(grain);
+}
+std::optional<std::string> narrow_products(config::Config& c) {
+  if (c.precision.compute != "f32") return std::nullopt;
+  return c.precision.compute = "bf16";
+}
+std::optional<std::string> split_masters(config::Config& c) {
+  if (c.precision.compute != "bf16" || c.precision.master == "split") return std::nullopt;
+  return c.precision.master = "split";
+}
+std::optional<std::string> narrow_moments(config::Config& c) {
+  if (c.optimizer.state != "f32") return std::nullopt;
+  return c.optimizer.state = "bf16_stochastic";
+}
+
+constexpr Change changes[] = {{"training.grain_size", smaller_grain},
+                              {"precision.compute", narrow_products},
+                              {"precision.master", split_masters},
+                              {"optimizer.state", narrow_moments}};
+
+class Adviser {
+ public:
+  Adviser(const ProgramOptions& options, int64_t bytes, const cost::Table& costs)
+      : options_(options), bytes_(bytes), costs_(costs) {}
+
+  // The configuration with as much saved as fits.
+  std::optional<Advice> try_out(const config::Config& config, std::vector<std::string> set) const {
+    Frontier frontier(config, options_, costs_);
+    const auto point = frontier.within(bytes_);
+    if (!point) return std::nullopt;
+    Advice advice{std::move(set), point->peak_bytes, point->step_seconds, false};
+    advice.changes_bits = !advice.set.empty();
+    if (point->budget_bytes < frontier.none()) {
+      advice.set.emplace_back("activation_checkpoint.mode=budget");
+      advice.set.push_back(fmt::format("activation_checkpoint.budget={}", point->budget_bytes));
+    }
+    return advice;
+  }
+
+  // The change, and where it can be made again (a smaller grain) the first time that it suffices.
+  std::optional<Advice> try_change(config::Config config, const Change& change) const {
+    while (const auto value = change.make(config))
+      if (const auto found = try_out(config, {fmt::format("{}={}", change.key, *value)})) return found;
+    return std::nullopt;
+  }
+
+  std::optional<Advice> try_together(config::Config config) const {
+    std::vector<std::string> set;
+    for (const Change& change : changes) {
+      std::optional<std::string> last;
+      while (const auto value = change.make(config)) last = value;
+      if (!last) continue;
+      set.push_back(fmt::format("{}={}", change.key, *last));
+      if (auto found = try_out(config, set)) return found;
+    }
+    return std::nullopt;
+  }
+
+ private:
+  const ProgramOptions& options_;
+  int64_t bytes_;
+  const cost::Table& costs_;
+};
+
+}  // namespace
+
+std::vector<Advice> advise(const config::Config& config, const ProgramOptions& options, int64_t bytes,
+                           const cost::Table& costs) {
+  const Adviser adviser(options, bytes, costs);
+  if (auto found = adviser.try_out(config, {})) return {*found};
+  std::vector<Advice> out;
+  for (const Change& change : changes)
+    if (auto found = adviser.try_change(config, change)) out.push_back(*found);
+  if (out.empty())
+    if (auto found = adviser.try_together(config)) out.push_back(*found);
+  return out;
+}
+
+nlohmann::json to_json(const std::vector<Advice>& advice) {
+  nlohmann::json out = nlohmann::json::array();
+  for (const Advice& a : advice)
+    out.push_back({{"set", a.set}, {"peak_bytes", a.peak_bytes}, {"predicted_step_seconds", a.step_seconds}});
+  return out;
+}
+
+std::string to_text(const std::vector<Advice>& advice) {
+  std::string out;
+  for (const Advice& a : advice) {
+    std::string flags;
+    for (const std::string& set : a.set) flags += " --set " + set;
+    out += fmt::format("{:<14}{}\n                 peak {}, {} a step (estimated){}\n",
+                       out.empty() ? "would fit" : "or", flags, bytes_text(a.peak_bytes), short_seconds(a.step_seconds),
+                       a.changes_bits ? "; other bits than now" : "; the same bits");
+  }
+  return out;
+}
+
+}  // namespace ringmaster::train

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// advice: the smallest changes to a configuration that make its plan fit.
+#pragma once
+#include "config/config.h"
+#include "cost/table.h"
+#include "train/session.h"
+
+#include <nlohmann/json_fwd.hpp>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace ringmaster::train {
+
+struct Advice {
+  std::vector<std::string> set;  // "key=value", for --set
+  int64_t peak_bytes = 0;
+  double step_seconds = 0;    // as the cost table has it
+  bool changes_bits = false;  // weights will be others than those of the configuration as it stands
+};
+
+// What fits `bytes` a rank: saving fewer activations alone; else each of a smaller grain, 16-bit products, split masters and 16-bit
+// moments that suffices, with as much saved as fits; else the fewest of them together, in that order. Empty: nothing does.
+std::vector<Advice> advise(const config::Config& config, const ProgramOptions& options, int64_t bytes,
+                           const cost::Table& costs);
+nlohmann::json to_json(const std::vector<Advice>& advice);
+std::string to_text(const std::vector<Advice>& advice);  // "" where there is none
+
+}  // namespace ringmaster::train

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/frontier.h"
+
+#include "passes/passes.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace ringmaster::train {
+
+Frontier::Frontier(config::Config config, ProgramOptions options, const cost::Table& costs)
+    : costs_(costs), options_(std::move(options)) {
+  config.activation_checkpoint = {};
+  programs_ = compile(config, options_);
+  for (const models::Phase& phase : programs_.recipe->phases) {
+    Phase& made = phases_.emplace_back(Phase{programs_.find(phase.name), phase.repeats, {}});
+    const ir::Graph& graph = made.program->graph;
+    for (size_t r = 0; r < graph.regions().size(); ++r) {
+      if (graph.regions()[r].kind != ir::RegionKind::for_grain) continue;
+      auto budget = std::make_unique<passes::Budget>(graph, static_cast<int>(r), costs_);
+      if (!budget->has_backward()) continue;
+      least_ = std::max(least_, budget->least().bytes);
+      none_ = std::max(none_, budget->bytes_of_none());
+      made.budgets.push_back(std::move(budget));
+    }
+  }
+}
+
+// Of nodes of one op, attributes and types the scratch is the same; a node that recompute added may be the first of its kind.
+int64_t Frontier::scratch_of(const ir::Graph& graph, const ir::Node& node) {
+  if (node.op->cpu == nullptr) return 0;
+  const auto in = graph.input_types(node), out = graph.output_types(node);
+  const auto [known, is_new] = scratch_.emplace(ir::kernel_key(node, in), 0);
+  if (is_new) known->second = node.op->cpu({node.attrs, in, out}, options_.threads)->scratch_bytes();
+  return known->second;
+}
+
+ir::Placement Frontier::place(const Phase& phase, const ir::Graph& graph) {
+  std::vector<int64_t> scratch = phase.program->prepared.scratch_bytes;
+  for (auto id = static_cast<ir::NodeId>(scratch.size()); id < graph.num_nodes(); ++id)
+    scratch.push_back(scratch_of(graph, graph.node(id)));
+  return passes::place(
+      graph, {.local_grains = programs_.deal.count, .scratch_bytes = std::move(scratch), .states = &programs_.layout});
+}
+
+FrontierPoint Frontier::at(int64_t budget) {
+  FrontierPoint point{.budget_bytes = budget, .peak_bytes = programs_.layout.end};
+  for (const Compiled& program : programs_.compiled) {
+    const bool is_phase =
+        std::ranges::any_of(phases_, [&](const Phase& p) { return p.program == &program && !p.budgets.empty(); });
+    if (!is_phase) point.peak_bytes = std::max(point.peak_bytes, program.placement.peak_bytes);
+  }
+  for (const Phase& phase : phases_) {
+    ir::Graph graph = phase.program->graph;
+    for (const auto& plan : phase.budgets) {
+      const auto found = plan->within(std::max(budget, plan->least().bytes));
+      passes::set_tags(graph, plan->forward(), found->tags);
+    }
+    passes::recompute(graph, {});
+    passes::schedule(graph, {});
+    point.peak_bytes = std::max(point.peak_bytes, place(phase, graph).peak_bytes);
+    const passes::Seconds seconds = passes::seconds_of(graph, costs_, programs_.deal.count);
+    point.step_seconds += static_cast<double>(phase.repeats) * (seconds.once + seconds.again);
+  }
+  return point;
+}
+
+std::vector<FrontierPoint> Frontier::points(int count) {
+  std::vector<FrontierPoint> out;
+  if (none_ == 0) return out;
+  const double factor = std::pow(static_cast<double>(least_) / static_cast<double>(none_), 1.0 / (count - 1));
+  for (int k = 0; k < count; ++k) {
+    const double share = static_cast<double>(none_) * std::pow(factor, k);
+    out.push_back(at(k + 1 == count ? least_ : std::max(least_, static_cast<int64_t>(share))));
+  }
+  return out;
+}
+
+std::optional<FrontierPoint> Frontier::within(int64_t peak_bytes) {
+  FrontierPoint best = at(std::max(least_, none_));
+  if (best.peak_bytes <= peak_bytes) return best;
+  best = at(least_);
+  if (best.peak_bytes > peak_bytes) return std::nullopt;
+  int64_t low = least_, high = none_;
+  while (high - low > std::max<int64_t>(4096, none_ / 1024)) {
+    const int64_t middle = low + (high - low) / 2;
+    const FrontierPoint point = at(middle);
+    if (point.peak_bytes <= peak_bytes) {
+      low = middle;
+      best = point;
+    } else {
+      high = middle;
+    }
+  }
+  return best;
+}
+
+}  // namespace ringmaster::train
