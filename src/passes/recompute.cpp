@@ -153,7 +153,7 @@ class Replay {
   }
 
   Graph& graph_;
-  const Forward forward_;
+  Forward forward_;
   std::vector<ValueId> copy_;         // by value, of views: the newest
   std::vector<ValueId> view_of_;      // and what it was taken of
   std::vector<int> made_;             // by index in forward: how often
