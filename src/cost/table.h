@@ -24,16 +24,12 @@ struct Rates {
 
 class Table {
  public:
-  Table() = default;
-  explicit Table(const Rates& rates) : rates_(rates) {}
-
   void set(const std::string& key, double seconds) { measured_[key] = seconds; }
-  bool has(const std::string& key) const { return measured_.contains(key); }
-  bool empty() const { return measured_.empty(); }
   double seconds(const Work& work) const;  // of one run
-  double estimate(const Work& work) const;
 
  private:
+  double estimate(const Work& work) const;
+
   Rates rates_;
   std::map<std::string, double> measured_;
 };

@@ -5,20 +5,16 @@
 #include <cmath>
 
 #include "core/error.h"
-#include "core/with_float.h"
 #include "ir/placement.h"
+#include "passes/chain_model.h"
 #include "passes/passes.h"
+#include "passes/work.h"
 
 namespace ringmaster::passes {
 namespace {
 
 using ir::Category;
 using ir::Graph;
-using ir::Node;
-using ir::NodeId;
-using ir::ValueId;
-
-int64_t size_of_value(const Graph& graph, ValueId v) { return ir::align_up(graph.type(v).bytes()); }
 
 Graph in_order_of_the_run(const Graph& graph) {
   Graph ordered = graph;
@@ -26,29 +22,7 @@ Graph in_order_of_the_run(const Graph& graph) {
   return ordered;
 }
 
-cost::Work work(const Node& node, const std::vector<ir::Type>& in, const std::vector<ir::Type>& out) {
-  const ir::OpView view{node.attrs, in, out};
-  cost::Work w{.key = ir::kernel_key(node, in), .flops = ir::gemm_flops(*node.op, view)};
-  if (node.op->gemms != nullptr)
-    for (const ir::Gemm& gemm : node.op->gemms(view)) w.narrow = w.narrow || is_16_bit_float(gemm.dtype);
-  for (const ir::Type& t : in) w.bytes += t.bytes();
-  for (const ir::Type& t : out) w.bytes += t.bytes();
-  return w;
-}
-
-// Of a node that adds first, without the addition.
-cost::Work work_from_sum(const Graph& graph, const Node& node) {
-  std::vector<ir::Type> in = graph.input_types(node), out = graph.output_types(node);
-  in.pop_back();
-  out.pop_back();
-  return work(node, in, out);
-}
-
 }  // namespace
-
-cost::Work work_of(const Graph& graph, const Node& node) {
-  return work(node, graph.input_types(node), graph.output_types(node));
-}
 
 int64_t activation_bytes(const Graph& graph) {
   std::map<int64_t, int64_t> change;
@@ -60,23 +34,6 @@ int64_t activation_bytes(const Graph& graph) {
   int64_t bytes = 0, most = 0;
   for (const auto& [position, difference] : change) most = std::max(most, bytes += difference);
   return most;
-}
-
-double seconds_of(const Graph& graph, const Node& node, const cost::Table& costs) {
-  if (node.op->cpu == nullptr || lies_in_its_input(graph, node)) return 0;
-  return costs.seconds(work_of(graph, node));
-}
-
-Seconds seconds_of(const Graph& graph, const cost::Table& costs, int64_t grains) {
-  Seconds out;
-  for (const ir::Region& region : graph.regions()) {
-    const double runs = region.kind == ir::RegionKind::for_grain ? static_cast<double>(grains) : 1.0;
-    for (const NodeId id : region.nodes) {
-      const Node& node = graph.node(id);
-      (node.again ? out.again : out.once) += runs * seconds_of(graph, node, costs);
-    }
-  }
-  return out;
 }
 
 Budget::Budget(const Graph& graph, int region, const cost::Table& costs)
@@ -91,137 +48,8 @@ Budget::Budget(const Graph& graph, int region, const cost::Table& costs)
   if (!has_backward_) return;
   modes_.push_back(obeyed(tags_of_selection(graph_, forward_, segments_)));
   modes_.push_back(obeyed(tags_of_blocks(forward_, segments_)));
-  build_models();
-  add_backward();
+  models_ = chain_model(ordered_, forward_, segments_, costs_);
   build_links();
-}
-
-// The values and makers of each segment.
-void Budget::build_models() {
-  segment_of_.resize(forward_.values().size());
-  for (size_t s = 0; s < segments_.size(); ++s) {
-    const Segment& segment = segments_[s];
-    SegmentModel model;
-    NodeId maker = ir::none;
-    for (int32_t i = segment.begin; i < segment.end; ++i) {
-      segment_of_[static_cast<size_t>(i)] = static_cast<int32_t>(s);
-      const Saveable& v = forward_.values()[static_cast<size_t>(i)];
-      const Node& node = ordered_.node(v.maker);
-      if (v.maker != maker) {
-        maker = v.maker;
-        const double whole = costs_.seconds(work_of(ordered_, node));
-        const double from_sum = adds_first(node) ? costs_.seconds(work_from_sum(ordered_, node)) : whole;
-        model.makers.push_back({v.behind_sum ? from_sum : whole, from_sum});
-      }
-      SegmentModel::Value value{.bytes = size_of_value(ordered_, v.value),
-                                .maker = static_cast<int32_t>(model.makers.size()) - 1,
-                                .behind_sum = v.behind_sum,
-                                .fixed = v.fixed,
-                                .passes = std::ranges::binary_search(segment.passing, i)};
-      for (const int32_t from : v.from)
-        if (from >= segment.begin) value.from.push_back(from - segment.begin);
-      model.values.push_back(std::move(value));
-    }
-    models_.push_back(std::move(model));
-  }
-}
-
-// The moments of backward, each given to the segment whose values it is the first to need, and what backward itself holds then.
-void Budget::add_backward() {
-  const std::vector<NodeId>& nodes = ordered_.regions()[static_cast<size_t>(forward_.region())].nodes;
-  int64_t begin = 0;
-  for (int r = 0; r < forward_.region(); ++r) begin += std::ssize(ordered_.regions()[static_cast<size_t>(r)].nodes);
-  std::vector<int64_t> during(nodes.size() + 1), before(nodes.size() + 1);
-  const auto end = static_cast<int64_t>(nodes.size());
-  for (const ir::Buffer& b : lifetimes(ordered_)) {
-    if (b.category != Category::activations || forward_.index(b.value) != Forward::nothing) continue;
-    const int64_t first = std::max<int64_t>(b.first - begin, 0), last = std::min(b.last - begin + 1, end);
-    if (first >= last) continue;
-    during[static_cast<size_t>(first)] += b.bytes;
-    during[static_cast<size_t>(last)] -= b.bytes;
-    if (first + 1 >= last) continue;
-    before[static_cast<size_t>(first) + 1] += b.bytes;
-    before[static_cast<size_t>(last)] -= b.bytes;
-  }
-  for (size_t p = 1; p <= nodes.size(); ++p) {
-    during[p] += during[p - 1];
-    before[p] += before[p - 1];
-  }
-  std::vector<std::vector<int32_t>> wanted(nodes.size());
-  for (size_t i = 0; i < forward_.values().size(); ++i)
-    for (const int64_t at : forward_.values()[i].wants)
-      wanted[static_cast<size_t>(at)].push_back(static_cast<int32_t>(i));
-  const std::vector<int32_t> belongs = moments_of_segments(wanted);
-  std::vector<int64_t> more(nodes.size() + 1);  // values that stay beyond the backward of their segment
-  std::vector<size_t> ends(segments_.size());   // of the backward of each
-  for (size_t p = 0; p < nodes.size(); ++p) ends[static_cast<size_t>(belongs[p])] = p + 1;
-  std::vector<size_t> kept_until(forward_.values().size());
-  for (size_t p = 0; p < nodes.size(); ++p) {
-    for (const int32_t i : wanted[p]) {
-      const auto home = static_cast<size_t>(segment_of_[static_cast<size_t>(i)]);
-      SegmentModel::Value& value = model_value(i);
-      if (static_cast<int32_t>(home) < belongs[p]) value.passes = true;  // backward of a segment behind needs it
-      if (static_cast<int32_t>(home) <= belongs[p] || value.passes) continue;
-      const size_t from = value.kept ? kept_until[static_cast<size_t>(i)] : std::min(ends[home], p);
-      more[from] += value.bytes;
-      more[p + 1] -= value.bytes;
-      kept_until[static_cast<size_t>(i)] = p + 1;
-      value.kept = true;
-    }
-  }
-  int64_t beyond = 0;
-  for (size_t p = 0; p < nodes.size(); ++p) {
-    beyond += more[p];
-    if (forward_.has(nodes[p]) || ir::is_leaf(ordered_.node(nodes[p]).op->traits.role)) continue;
-    SegmentModel& model = models_[static_cast<size_t>(belongs[p])];
-    const auto moment = static_cast<int32_t>(model.backward.size());
-    model.backward.push_back({before[p] + beyond, during[p] + beyond});
-    for (const int32_t i : wanted[p]) {
-      SegmentModel::Value& value = model_value(i);
-      if (segment_of_[static_cast<size_t>(i)] != belongs[p]) continue;
-      if (value.wants.empty() || value.wants.back() != moment) value.wants.push_back(moment);
-    }
-  }
-  for (SegmentModel& model : models_) {  // what stays beyond the backward of its segment stays during it
-    const auto last = static_cast<int32_t>(model.backward.size()) - 1;
-    for (SegmentModel::Value& value : model.values)
-      if (value.kept && last >= 0 && (value.wants.empty() || value.wants.back() < last)) value.wants.push_back(last);
-  }
-}
-
-SegmentModel::Value& Budget::model_value(int32_t index) {
-  const auto home = static_cast<size_t>(segment_of_[static_cast<size_t>(index)]);
-  return models_[home].values[static_cast<size_t>(index - segments_[home].begin)];
-}
-
-// By place in the region: the segment whose backward a node is part of, never a later one than that of a node before. Backward of a chain
-// reads segment after segment from the last one; where something is read out of turn, a node belongs to the first segment read up to it or to
-// the last one read from it on, whichever leaves fewer bytes out of turn.
-std::vector<int32_t> Budget::moments_of_segments(const std::vector<std::vector<int32_t>>& wanted) {
-  const auto segment_read = [&](int32_t i) {
-    const int32_t home = segment_of_[static_cast<size_t>(i)];
-    return std::min(home + (model_value(i).passes ? 1 : 0), static_cast<int32_t>(segments_.size()) - 1);
-  };
-  std::vector<int32_t> falling(wanted.size()), rest(wanted.size());
-  auto now = static_cast<int32_t>(segments_.size()) - 1;
-  for (size_t p = 0; p < wanted.size(); ++p) {
-    for (const int32_t i : wanted[p]) now = std::min(now, segment_read(i));
-    falling[p] = now;
-  }
-  now = 0;
-  for (size_t p = wanted.size(); p-- > 0;) {
-    for (const int32_t i : wanted[p]) now = std::max(now, segment_read(i));
-    rest[p] = now;
-  }
-  const auto out_of_turn = [&](const std::vector<int32_t>& belongs) {
-    int64_t bytes = 0;
-    for (size_t p = 0; p < wanted.size(); ++p)
-      for (const int32_t i : wanted[p])
-        if (segment_read(i) != belongs[p] && segment_of_[static_cast<size_t>(i)] != belongs[p])
-          bytes += model_value(i).bytes;
-    return bytes;
-  };
-  return out_of_turn(falling) <= out_of_turn(rest) ? falling : rest;
 }
 
 void Budget::build_links() {
@@ -232,7 +60,7 @@ void Budget::build_links() {
     auto found = known.find(model);
     if (found == known.end()) found = known.emplace(model, find_ways(model)).first;
     const Ways& ways = found->second;
-    exact_ = exact_ && ways.exact;
+    is_exact_ = is_exact_ && ways.exact;
     Link link{.forward_peak = forward_peak(model, std::vector<bool>(model.values.size()), last_makers(model))};
     for (const auto& value : model.values)
       if (value.passes) link.passing += value.bytes;
@@ -373,7 +201,8 @@ std::optional<Budget::Found> Budget::within(int64_t bytes) {
   for (const auto& [units, found] : found_) offer(found);
   if (best == nullptr) return std::nullopt;
   Found out = *best;
-  if (bound_ != nullptr) out.lower_bound = std::min(out.extra, bound_->extra(to_units(bytes, 0)).value_or(0));
+  if (is_exact_)  // else there are ways that were not tried
+    out.lower_bound = bound_ == nullptr ? 0 : std::min(out.extra, bound_->extra(to_units(bytes, 0)).value_or(0));
   return out;
 }
 

@@ -21,26 +21,17 @@ namespace ringmaster::passes {
 
 // Most bytes of activations at any node of the program, backward's own included (ir::Category::activations).
 int64_t activation_bytes(const ir::Graph& graph);
-// What a node runs in, in seconds of the cost table; 0 where nothing runs (views, leaves, collectives).
-double seconds_of(const ir::Graph& graph, const ir::Node& node, const cost::Table& costs);
-// The time of a run over so many grains: of what runs without recompute, and of what recompute added.
-struct Seconds {
-  double once = 0, again = 0;
-};
-Seconds seconds_of(const ir::Graph& graph, const cost::Table& costs, int64_t grains);
-// What the cost table knows the node by.
-cost::Work work_of(const ir::Graph& graph, const ir::Node& node);
-
 class Budget {
  public:
   // `graph` has no tags yet; it and `costs` must outlive this.
   Budget(const ir::Graph& graph, int region, const cost::Table& costs);
 
   struct Found {
-    std::vector<int> tags;   // by index in Forward::values()
-    int64_t bytes = 0;       // activation_bytes of the graph that obeys
-    double extra = 0;        // seconds of a grain, as the cost table has them
-    double lower_bound = 0;  // no schedule of the chain takes less extra time within the budget
+    Tags tags;
+    int64_t bytes = 0;  // activation_bytes of the graph that obeys
+    double extra = 0;   // seconds of a grain, as the cost table has them
+    // No schedule of the chain takes less extra time within the budget; nothing where not all ways were tried.
+    std::optional<double> lower_bound;
   };
   // The fastest whose activation_bytes are at most `bytes`; nullopt: see least().
   std::optional<Found> within(int64_t bytes);
@@ -48,14 +39,9 @@ class Budget {
   bool has_backward() const { return has_backward_; }  // else there is nothing to decide
   int64_t bytes_of_none() const { return bytes_of_none_; }
   const Forward& forward() const { return forward_; }
-  bool exact() const { return exact_; }  // of every segment all ways were tried
 
  private:
-  void build_models();
   void build_links();
-  void add_backward();
-  SegmentModel::Value& model_value(int32_t index);  // of a value of forward_
-  std::vector<int32_t> moments_of_segments(const std::vector<std::vector<int32_t>>& wanted);
   int64_t best_unit(int64_t most) const;
   int64_t to_units(int64_t bytes, double up) const;
   Link scaled(const Link& link, double up) const;
@@ -69,14 +55,14 @@ class Budget {
   ir::Graph ordered_;  // in the order of the run
   Forward forward_;
   std::vector<Segment> segments_;
-  std::vector<int32_t> segment_of_;  // by index in forward
   std::vector<SegmentModel> models_;
   std::vector<Ways> ways_;   // by segment
   std::vector<Link> links_;  // in bytes
   std::unique_ptr<ChainPlanner> planner_, bound_;
   int64_t unit_ = 1, units_ = 0, least_units_ = 0;
   int64_t bytes_of_none_ = 0;
-  bool exact_ = true, has_backward_ = false;
+  bool is_exact_ = true;  // of every segment all ways were tried
+  bool has_backward_ = false;
   std::vector<Found> modes_;        // what the other modes come to: they may do where backward is no chain
   std::map<int64_t, Found> found_;  // by units
 };

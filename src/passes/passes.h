@@ -27,7 +27,7 @@ struct Recomputed {
       not_saved;  // bytes that backward reads and makes again, by block of the model, or scope
   // where there is a budget:
   int64_t budget_bytes = 0, minimum_bytes = 0;  // minimum: what the least budget would have to be
-  double lower_bound_seconds = 0;  // what is made again takes no less within the bytes that this schedule needs
+  std::optional<double> lower_bound_seconds;    // what is made again takes no less within the budget
 };
 
 struct Settings {

@@ -62,6 +62,7 @@ class Placer {
     home_.assign(static_cast<size_t>(graph_.num_values()), {});
     written_.assign(static_cast<size_t>(graph_.num_values()), nullptr);
     gradient_ = is_gradient(graph_);
+    for (const ir::State& state : graph_.states()) states_[state.name] = &state;
     for (const ir::Region& region : graph_.regions()) {
       begin_.push_back(end_);
       for (const NodeId id : region.nodes) position_[static_cast<size_t>(id)] = end_++;
@@ -77,10 +78,14 @@ class Placer {
           if (role == Role::grain_sum && is_added_where_made(v)) sum_[static_cast<size_t>(v)] = node.outputs[0];
           if (role == Role::output) use = end_;  // the host reads it after the run
           last_[static_cast<size_t>(v)] = std::max(last_[static_cast<size_t>(v)], use);
-          if (role == Role::state_write) written_[static_cast<size_t>(v)] = graph_.find_state(node.attrs.text("name"));
+          if (role == Role::state_write) written_[static_cast<size_t>(v)] = state_of(node);
         }
       }
     }
+    for (const ir::Region& region : graph_.regions())
+      for (const NodeId id : region.nodes)
+        if (const Node& node = graph_.node(id); node.op->traits.role == Role::state_read)
+          use_state(state_of(node), last_[static_cast<size_t>(node.outputs[0])]);
   }
   int64_t last_position(size_t region, NodeId id) const {
     return graph_.regions()[region].kind == ir::RegionKind::for_grain ? stop_[region]  // the next grain reads it again
@@ -132,6 +137,7 @@ class Placer {
 
   void settle(ValueId v, const Home& home) {
     home_[static_cast<size_t>(v)] = home;
+    if (home.state != nullptr) use_state(home.state, last_[static_cast<size_t>(v)]);
     if (home.buffer < 0) return;
     Buffer& buffer = out_.buffers[static_cast<size_t>(home.buffer)];
     buffer.last = std::max({buffer.last, last_[static_cast<size_t>(v)], buffer.first});
@@ -192,8 +198,14 @@ class Placer {
     return maker.op->traits.sums == graph_.value(v).index && !maker.attrs.text("into_sum").empty();
   }
 
+  const ir::State* state_of(const Node& node) const { return states_.at(node.attrs.text("name")); }
+  void use_state(const ir::State* state, int64_t at) {
+    int64_t& last = state_used_.try_emplace(state, at).first->second;
+    last = std::max(last, at);
+  }
+
   Home state_home(const std::string& name) const {
-    return {-1, options_.states != nullptr ? options_.states->offset.at(name) : 0, graph_.find_state(name)};
+    return {-1, options_.states != nullptr ? options_.states->offset.at(name) : 0, states_.at(name)};
   }
 
   void place_output(const Node& node, size_t i, int64_t now) {
@@ -248,18 +260,10 @@ class Placer {
     return state_dies(state, now) ? home : Home{};
   }
 
-  // No read of the state, placed already or yet to come, may be used behind `now`.
+  // No read of the state, placed already or yet to come, nor a view of it may be used behind `now`.
   bool state_dies(const ir::State* state, int64_t now) const {
-    for (const ir::Region& region : graph_.regions()) {
-      for (const NodeId id : region.nodes) {
-        const Node& node = graph_.node(id);
-        const bool reads = node.op->traits.role == Role::state_read && node.attrs.text("name") == state->name;
-        if (reads && last_[static_cast<size_t>(node.outputs[0])] > now) return false;
-      }
-    }
-    for (size_t v = 0; v < home_.size(); ++v)  // views of it
-      if (home_[v].state == state && last_[v] > now) return false;
-    return true;
+    const auto used = state_used_.find(state);
+    return used == state_used_.end() || used->second <= now;
   }
 
   // greedy by size: the largest buffer first, each at the lowest offset where nothing alive at the same time lies
@@ -304,7 +308,9 @@ class Placer {
   std::vector<ValueId> sum_;  // by value: the sum over the grains that it is added to where it is made
   std::vector<Home> home_;
   std::vector<const ir::State*> written_;
-  std::vector<bool> gradient_;  // by value
+  std::map<std::string, const ir::State*, std::less<>> states_;
+  std::map<const ir::State*, int64_t> state_used_;  // the last use of a read or a view of it
+  std::vector<bool> gradient_;                      // by value
 };
 
 }  // namespace

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // saving: the ways to save what one segment of forward makes, each with its memory and time: which values stay until backward, the
-// others being made again there when they are first read. Numbers alone; tag.cpp takes them from the graph.
+// others being made again there when they are first read. Numbers alone; chain_model.h takes them from the graph.
 #pragma once
 #include <compare>
 #include <cstdint>
@@ -18,7 +18,7 @@ struct SegmentModel {
     bool behind_sum = false;     // made by the short way of its maker, where its sum is at hand
     bool fixed = false;          // never made again: it stays
     bool passes = false;         // goes on to the next segment: it stays, and counts there
-    bool kept = false;           // worth no thought: it is saved
+    bool kept = false;           // read out of turn (chain_model.h): it is saved
     std::vector<int32_t> wants;  // the moments of backward that read it, ascending
     auto operator<=>(const Value&) const = default;
   };

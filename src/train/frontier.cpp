@@ -2,6 +2,7 @@
 #include "train/frontier.h"
 
 #include "passes/passes.h"
+#include "passes/work.h"
 
 #include <algorithm>
 #include <cmath>

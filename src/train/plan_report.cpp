@@ -2,6 +2,7 @@
 #include "train/plan_report.h"
 
 #include "passes/budget.h"
+#include "passes/work.h"
 #include "train/feed.h"
 #include "train/machine.h"
 #include "train/session.h"
@@ -172,10 +173,10 @@ std::string sweep_text(const std::vector<FrontierPoint>& sweep, bool unicode) {
   for (const FrontierPoint& p : sweep) {
     const std::string memory = bar(static_cast<double>(p.budget_bytes) / most, unicode);
     const double more = p.step_seconds - least;
+    const std::string added = more > 0 ? bar(more / slowest, unicode) : "";
     out += fmt::format("  {:>11}  {}{} {:>12}  {:>9} {:>+7.1f} %{}{}\n", bytes_text(p.budget_bytes), memory,
                        std::string(20 - std::min<size_t>(columns_of(memory), 20), ' '), bytes_text(p.peak_bytes),
-                       short_seconds(p.step_seconds), 100 * more / least, more > 0 ? "  " : "",
-                       more > 0 ? bar(more / slowest, unicode) : "");
+                       short_seconds(p.step_seconds), 100 * more / least, added.empty() ? "" : "  ", added);
   }
   return out;
 }

@@ -2,6 +2,7 @@
 #include "train/recompute_report.h"
 
 #include "passes/budget.h"
+#include "passes/work.h"
 #include "train/terminal.h"
 
 #include <nlohmann/json.hpp>
@@ -74,7 +75,8 @@ RecomputeReport recompute_report(const Programs& programs, const config::Config&
   if (out.mode != "budget") return out;
   out.budget_bytes = most->recomputed.budget_bytes;
   out.minimum_budget_bytes = most->recomputed.minimum_bytes;
-  out.lower_bound_seconds = static_cast<double>(grains) * most->recomputed.lower_bound_seconds;
+  if (const auto bound = most->recomputed.lower_bound_seconds)
+    out.lower_bound_seconds = static_cast<double>(grains) * *bound;
   return out;
 }
 
@@ -103,9 +105,11 @@ std::string to_text(const RecomputeReport& r) {
       fmt::format("recompute      {}{}: activations {} in place of {}, {} a step more, {:.1f} % (estimated)\n", r.mode,
                   r.budget_bytes ? " " + bytes_text(*r.budget_bytes) : "", bytes_text(r.activation_bytes),
                   bytes_text(r.bytes_of_none), short_seconds(r.extra_seconds), 100 * r.extra_seconds / r.step_seconds);
+  if (r.minimum_budget_bytes)
+    out += fmt::format("               the least budget is {}", bytes_text(*r.minimum_budget_bytes));
   if (const auto gap = r.gap())
-    out += fmt::format("               no schedule is faster by more than {:.2f} % of a step; the least budget is {}\n",
-                       100 * *gap, bytes_text(*r.minimum_budget_bytes));
+    out += fmt::format("; no schedule is faster by more than {:.2f} % of a step", 100 * *gap);
+  if (r.minimum_budget_bytes) out += "\n";
   for (size_t i = 0; i < r.items.size();) {  // blocks that are alike in one row
     size_t end = i + 1;
     while (end < r.items.size() && alike(r.items[i], r.items[end])) ++end;

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "passes/work.h"
+
+#include "core/with_float.h"
+#include "passes/forward.h"
+
+namespace ringmaster::passes {
+namespace {
+
+using ir::Graph;
+using ir::Node;
+using ir::NodeId;
+
+cost::Work work(const Node& node, const std::vector<ir::Type>& in, const std::vector<ir::Type>& out) {
+  const ir::OpView view{node.attrs, in, out};
+  cost::Work w{.key = ir::kernel_key(node, in), .flops = ir::gemm_flops(*node.op, view)};
+  if (node.op->gemms != nullptr)
+    for (const ir::Gemm& gemm : node.op->gemms(view)) w.narrow = w.narrow || is_16_bit_float(gemm.dtype);
+  for (const ir::Type& t : in) w.bytes += t.bytes();
+  for (const ir::Type& t : out) w.bytes += t.bytes();
+  return w;
+}
+
+}  // namespace
+
+cost::Work work_of(const Graph& graph, const Node& node) {
+  return work(node, graph.input_types(node), graph.output_types(node));
+}
+
+cost::Work work_from_sum(const Graph& graph, const Node& node) {
+  std::vector<ir::Type> in = graph.input_types(node), out = graph.output_types(node);
+  in.pop_back();
+  out.pop_back();
+  return work(node, in, out);
+}
+
+double seconds_of(const Graph& graph, const Node& node, const cost::Table& costs) {
+  if (node.op->cpu == nullptr || lies_in_its_input(graph, node)) return 0;
+  return costs.seconds(work_of(graph, node));
+}
+
+Seconds seconds_of(const Graph& graph, const cost::Table& costs, int64_t grains) {
+  Seconds out;
+  for (const ir::Region& region : graph.regions()) {
+    const double runs = region.kind == ir::RegionKind::for_grain ? static_cast<double>(grains) : 1.0;
+    for (const NodeId id : region.nodes) {
+      const Node& node = graph.node(id);
+      (node.again ? out.again : out.once) += runs * seconds_of(graph, node, costs);
+    }
+  }
+  return out;
+}
+
+}  // namespace ringmaster::passes
