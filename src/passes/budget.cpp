@@ -184,21 +184,24 @@ const Budget::Found& Budget::at(int64_t units) {
   return found_.emplace(units, obeyed(tags_of(*plan))).first->second;
 }
 
+// What is found for a budget does not depend on what was asked before.
 std::optional<Budget::Found> Budget::within(int64_t bytes) {
-  int64_t low = least_units_, high = units_;  // what is needed grows with what is planned for, nearly
-  while (low < high && at(low).bytes <= bytes) {
-    const int64_t middle = (low + high + 1) / 2;
-    if (at(middle).bytes <= bytes)
-      low = middle;
-    else
-      high = middle - 1;
-  }
   const Found* best = nullptr;
-  const auto offer = [&](const Found& found) {
+  const auto keeps = [&](const Found& found) {
     if (found.bytes <= bytes && (best == nullptr || found.extra < best->extra)) best = &found;
+    return found.bytes <= bytes;
   };
-  for (const Found& found : modes_) offer(found);
-  for (const auto& [units, found] : found_) offer(found);
+  for (const Found& found : modes_) keeps(found);
+  int64_t low = least_units_, high = units_;  // what is needed grows with what is planned for, nearly
+  if (keeps(at(low))) {
+    while (low < high) {
+      const int64_t middle = (low + high + 1) / 2;
+      if (keeps(at(middle)))
+        low = middle;
+      else
+        high = middle - 1;
+    }
+  }
   if (best == nullptr) return std::nullopt;
   Found out = *best;
   if (is_exact_)  // else there are ways that were not tried

@@ -70,6 +70,16 @@ TEST(Budget, TheLeastIsFarBelowAll) {
   EXPECT_LT(3 * budget.least().bytes, budget.bytes_of_none());
 }
 
+TEST(Budget, OfTheSameBytesIsTheSameWhateverWasAskedBefore) {
+  const ir::Graph graph = mlp_blocks(7);
+  const cost::Table costs;
+  Budget asked(graph, 0, costs);
+  for (int64_t bytes = asked.bytes_of_none(); bytes > asked.least().bytes; bytes = bytes * 9 / 10) {
+    Budget fresh(graph, 0, costs);
+    EXPECT_EQ(asked.within(bytes)->tags, fresh.within(bytes)->tags) << bytes;
+  }
+}
+
 // The activation is made dear: then it is saved, and the products are made again.
 TEST(Budget, GoesByTheCostsThatWereMeasured) {
   const ir::Graph graph = mlp_blocks(4);

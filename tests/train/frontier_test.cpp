@@ -9,7 +9,7 @@ namespace ringmaster::train {
 namespace {
 
 const char* const gpt =
-    "model: {layers: 6, heads: 2, width: 32, dropout: 0.1}\n"
+    "model: {layers: 3, heads: 2, width: 32, dropout: 0.1}\n"
     "training: {steps: 6, seq_len: 32, global_batch_size: 8, grain_size: 8}\n";
 const char* const critic =
     "model: {recipe: wgan_gp, layers: 4, width: 64, critic_steps: 2}\n"
@@ -30,8 +30,8 @@ TEST(Frontier, IsWhatPlansOfItsBudgetsSay) {
     const TinyRun run(yaml);
     const cost::Table costs;
     Frontier frontier(run.resolved().config, programs(), costs);
-    const std::vector<FrontierPoint> points = frontier.points(5);
-    ASSERT_EQ(points.size(), 5U);
+    const std::vector<FrontierPoint> points = frontier.points(3);
+    ASSERT_EQ(points.size(), 3U);
     EXPECT_EQ(points.front().budget_bytes, frontier.none());
     EXPECT_EQ(points.back().budget_bytes, frontier.least());
     const PlanReport none = plan_with(run, {});

@@ -8,7 +8,7 @@ namespace ringmaster::train {
 namespace {
 
 const char* const gpt =
-    "model: {layers: 5, heads: 2, width: 16, dropout: 0.1}\n"
+    "model: {layers: 3, heads: 2, width: 16, dropout: 0.1}\n"
     "training: {steps: 4, seq_len: 8, global_batch_size: 6, grain_size: 2}\n"
     "optimizer: {lr: 1e-2}\n"
     "ema: {decay: 0.9}\n";
