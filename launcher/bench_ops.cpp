@@ -3,6 +3,7 @@
 #include "train/bench_ops.h"
 
 #include "backend/cpu/peak.h"
+#include "config/value.h"
 #include "core/program.h"
 #include "launcher/bench_report.h"
 #include "launcher/commands.h"
@@ -59,13 +60,12 @@ json as_json(const MachineRow& row) {
 
 train::Wanted wanted_by(const std::optional<std::string>& filter) {
   if (!filter) return [](const train::InstructionRow&) { return true; };
-  constexpr size_t longest = 500;  // std::regex recurses
-  if (filter->size() > longest) {
+  if (filter->size() > config::longest_regex) {
     throw Error({.kind = ErrorKind::usage,
                  .message = fmt::format("`--filter` is {} bytes long", filter->size()),
                  .key = "--filter",
                  .found = filter->substr(0, 40) + "...",
-                 .expected = fmt::format("at most {} bytes", longest),
+                 .expected = fmt::format("at most {} bytes", config::longest_regex),
                  .cure = "name a part of what is wanted"});
   }
   try {

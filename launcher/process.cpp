@@ -33,11 +33,13 @@ struct Pipe {
   }
 };
 
+constexpr const char* usual_path = "/usr/local/bin:/usr/bin:/bin";  // where PATH is not set
+
 // With an MPI job around us in its environment, mpirun would take itself for one of its ranks.
 std::vector<char*> environment_of_child() {
   std::vector<char*> kept;
-  static char path[] = "PATH=/usr/local/bin:/usr/bin:/bin";  // where find_in_path looks without one
-  if (std::getenv("PATH") == nullptr) kept.push_back(path);
+  static std::string path = fmt::format("PATH={}", usual_path);
+  if (std::getenv("PATH") == nullptr) kept.push_back(path.data());
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view text = *entry;
     if (!text.starts_with("OMPI_") && !text.starts_with("PMIX_") && !text.starts_with("OMP_NUM_THREADS="))
@@ -67,7 +69,7 @@ std::vector<char*> environment_of_child() {
 
 std::string find_in_path(const std::string& program) {
   const char* variable = std::getenv("PATH");
-  std::string_view path = variable != nullptr ? variable : "/usr/local/bin:/usr/bin:/bin";
+  std::string_view path = variable != nullptr ? variable : usual_path;
   while (!path.empty()) {
     const size_t end = std::min(path.find(':'), path.size());
     const std::string candidate = fmt::format("{}/{}", path.substr(0, end), program);

@@ -25,7 +25,8 @@ train::TrainOptions options_of(const Arguments& arguments) {
   const std::string resume = arguments.value("--resume").value_or("auto");
   if (resume == "never") options.resume = train::Resume::never;
   if (resume != "never" && resume != "auto") {
-    if (!std::filesystem::exists(resume)) {
+    std::error_code ignored;  // what can not be read is told apart when it is opened
+    if (std::filesystem::status(resume, ignored).type() == std::filesystem::file_type::not_found) {
       throw Error({.kind = ErrorKind::usage,
                    .message = fmt::format("there is no `{}` to resume from", resume),
                    .key = "--resume",

@@ -133,8 +133,8 @@ double parse_real(const Scalar& s, const Rule& rule, const ErrorInfo& place) {
 }
 
 void check_regex(const Scalar& s, const Rule& rule, const ErrorInfo& place) {
-  constexpr size_t longest = 500;  // std::regex recurses
-  if (s.text.size() > longest) refuse_value(s, rule, place, fmt::format(", longer than {} bytes", longest), "");
+  if (s.text.size() > longest_regex)
+    refuse_value(s, rule, place, fmt::format(", longer than {} bytes", longest_regex), "");
   try {
     const std::regex compiled(s.text, std::regex::ECMAScript);
   } catch (const std::regex_error& e) {

@@ -26,6 +26,8 @@ Value parse_value(const Scalar& scalar, const Rule& rule, const ErrorInfo& place
 // "262144", "256KiB" (1024), "256KB" (1000), up to 2^63 - 1; nullopt if it is anything else.
 std::optional<int64_t> parse_bytes(std::string_view text);
 
+inline constexpr size_t longest_regex = 500;  // bytes; std::regex recurses
+
 // "3GiB", or "60%" of a whole, above 0 and at most 100.
 struct Budget {
   int64_t bytes = 0;

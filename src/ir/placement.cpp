@@ -41,21 +41,19 @@ const char* name(Category category) {
   return "activations";
 }
 
-int64_t fullest(const Placement& placement) {
+Fullest fullest(const std::vector<Buffer>& buffers) {
   std::map<int64_t, int64_t> change;  // of the bytes that matter, by position
-  for (const Buffer& buffer : placement.buffers) {
+  for (const Buffer& buffer : buffers) {
     change[buffer.first] += buffer.bytes;
     change[buffer.last + 1] -= buffer.bytes;
   }
-  int64_t bytes = 0, most = 0, where = 0;
+  Fullest most;
+  int64_t bytes = 0;
   for (const auto& [position, difference] : change) {
     bytes += difference;
-    if (bytes > most) {
-      most = bytes;
-      where = position;
-    }
+    if (bytes > most.bytes) most = {position, bytes};
   }
-  return where;
+  return most;
 }
 
 std::map<Category, int64_t> by_category(const Placement& placement, const StateLayout& states) {
@@ -63,7 +61,7 @@ std::map<Category, int64_t> by_category(const Placement& placement, const StateL
   bytes[Category::weights] = states.weight_bytes;
   bytes[Category::master] = states.master_bytes;
   bytes[Category::optimizer] = states.optimizer_bytes;
-  const int64_t peak = fullest(placement);
+  const int64_t peak = fullest(placement.buffers).position;
   for (const Buffer& buffer : placement.buffers) {
     const bool matters = buffer.first <= peak && peak <= buffer.last;
     if (matters && buffer.category != Category::activations) bytes[buffer.category] += buffer.bytes;

@@ -52,8 +52,11 @@ struct Placement {
   int64_t peak_bytes = 0;                  // end of the highest buffer
 };
 
-// The position at which most bytes matter; the first of several.
-int64_t fullest(const Placement& placement);
+// The position at which most bytes matter, the first of several, and how many they are.
+struct Fullest {
+  int64_t position = 0, bytes = 0;
+};
+Fullest fullest(const std::vector<Buffer>& buffers);
 
 // What matters there, by category; it adds up to peak_bytes (what lifetimes leave unused counts as activations).
 std::map<Category, int64_t> by_category(const Placement& placement, const StateLayout& states);

@@ -13,7 +13,6 @@
 namespace ringmaster::passes {
 namespace {
 
-using ir::Category;
 using ir::Graph;
 
 Graph in_order_of_the_run(const Graph& graph) {
@@ -25,15 +24,9 @@ Graph in_order_of_the_run(const Graph& graph) {
 }  // namespace
 
 int64_t activation_bytes(const Graph& graph) {
-  std::map<int64_t, int64_t> change;
-  for (const ir::Buffer& b : lifetimes(in_order_of_the_run(graph))) {
-    if (b.category != Category::activations) continue;
-    change[b.first] += b.bytes;
-    change[b.last + 1] -= b.bytes;
-  }
-  int64_t bytes = 0, most = 0;
-  for (const auto& [position, difference] : change) most = std::max(most, bytes += difference);
-  return most;
+  std::vector<ir::Buffer> buffers = lifetimes(in_order_of_the_run(graph));
+  std::erase_if(buffers, [](const ir::Buffer& b) { return b.category != ir::Category::activations; });
+  return ir::fullest(buffers).bytes;
 }
 
 Budget::Budget(const Graph& graph, int region, const cost::Table& costs)
@@ -61,7 +54,7 @@ void Budget::build_links() {
     if (found == known.end()) found = known.emplace(model, find_ways(model)).first;
     const Ways& ways = found->second;
     is_exact_ = is_exact_ && ways.exact;
-    Link link{.forward_peak = forward_peak(model, std::vector<bool>(model.values.size()), last_makers(model))};
+    Link link{.forward_peak = forward_peak(model, std::vector<bool>(model.values.size()))};
     for (const auto& value : model.values)
       if (value.passes) link.passing += value.bytes;
     for (const int32_t i : segments_[s].passing)

@@ -61,8 +61,8 @@ class ChainPlanner {
   // How the links first .. last go best, by memory.
   struct Row {
     std::vector<double> time;  // infinite: they do not fit
-    std::vector<int32_t>
-        choice;  // a way of the first link; behind those, one of its `alone`; behind those, first + the link kept
+    // A way of the first link; behind those, one of its `alone`; behind those, first + the link kept.
+    std::vector<int32_t> choice;
   };
 
   Row solve(size_t first, size_t last, bool again) const;

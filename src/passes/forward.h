@@ -14,8 +14,8 @@ namespace ringmaster::passes {
 struct Saveable {
   ir::ValueId value = ir::none;
   ir::NodeId maker = ir::none;
-  std::vector<int32_t>
-      from;  // what must be at hand to make it, ascending; leaves (weights, inputs, scalars) always are
+  // What must be at hand to make it, ascending; leaves (weights, inputs, scalars) always are.
+  std::vector<int32_t> from;
   // A norm that adds first makes its other results from that sum alone once the sum is at hand (Traits::adds_before).
   bool behind_sum = false;
   bool fixed = false;          // can not be made again: its maker also adds to a sum over the grains, or has no kernel

@@ -38,7 +38,7 @@ Tags tags_of_selection(const ir::Graph& graph, const Forward& forward, const std
       const int64_t bytes = graph.type(v.value).bytes();
       const bool product = graph.node(v.maker).op->traits.cost == ir::CostClass::compute;
       inside.push_back({.bytes = bytes,
-                        .held = bytes * small_part < largest || std::ranges::binary_search(s.passing, i),
+                        .held = is_small(bytes, largest) || std::ranges::binary_search(s.passing, i),
                         .must_hold = v.fixed || (product && !v.behind_sum),
                         .wanted = !v.wants.empty()});
       for (const int32_t from : v.from)  // what comes from before passes the cut there: it is in memory

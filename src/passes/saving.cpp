@@ -113,16 +113,12 @@ class Backward {
 
 }  // namespace
 
-std::vector<int32_t> last_makers(const SegmentModel& model) {
-  std::vector<int32_t> last(model.values.size());
-  for (size_t i = 0; i < last.size(); ++i) {
+int64_t forward_peak(const SegmentModel& model, const std::vector<bool>& saved) {
+  std::vector<int32_t> last(saved.size());  // by value: the last maker that reads it, or its own
+  for (size_t i = 0; i < saved.size(); ++i) {
     last[i] = model.values[i].maker;
     for (const int32_t from : model.values[i].from) last[static_cast<size_t>(from)] = model.values[i].maker;
   }
-  return last;
-}
-
-int64_t forward_peak(const SegmentModel& model, const std::vector<bool>& saved, const std::vector<int32_t>& last) {
   std::vector<int64_t> live(model.makers.size() + 1);
   for (size_t i = 0; i < saved.size(); ++i) {
     const SegmentModel::Value& value = model.values[i];
@@ -141,7 +137,7 @@ Saving simulate(const SegmentModel& model, const std::vector<bool>& saved, bool 
   backward.run();
   Saving out{.backward_peak = backward.peak(), .extra = backward.seconds(), .backward_floor = backward.floor()};
   if (alone) return out;
-  out.forward_peak = forward_peak(model, saved, last_makers(model));
+  out.forward_peak = forward_peak(model, saved);
   for (size_t i = 0; i < saved.size(); ++i)
     if ((saved[i] || model.values[i].fixed) && !model.values[i].passes && backward.is_used(i))
       out.saved += model.values[i].bytes;
@@ -179,10 +175,10 @@ std::vector<int32_t> candidates(const SegmentModel& model, std::vector<bool>& al
     if (v.fixed || v.passes) continue;
     if (v.kept)
       always[i] = true;
-    else if (v.bytes * small_part >= largest)
-      out.push_back(static_cast<int32_t>(i));
-    else
+    else if (is_small(v.bytes, largest))
       always[i] = !v.wants.empty();
+    else
+      out.push_back(static_cast<int32_t>(i));
   }
   return out;
 }

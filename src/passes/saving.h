@@ -38,8 +38,8 @@ struct SegmentModel {
   auto operator<=>(const SegmentModel&) const = default;
 };
 
-// Values of less than this part of the largest are not worth making again: the statistics of rows.
-inline constexpr int64_t small_part = 64;
+// Not worth making again, beside the largest value of its segment: the statistics of rows.
+inline bool is_small(int64_t bytes, int64_t largest) { return bytes * 64 < largest; }
 
 // One way, in bytes and seconds, and the values that it saves, by index.
 struct Way {
@@ -51,11 +51,8 @@ struct Way {
 // hand and nothing behind the segment waits for it.
 Saving simulate(const SegmentModel& model, const std::vector<bool>& saved, bool alone);
 
-// By value: the last maker of the segment that reads it, or its own.
-std::vector<int32_t> last_makers(const SegmentModel& model);
 // The most memory of a forward that saves this.
-int64_t forward_peak(const SegmentModel& model, const std::vector<bool>& saved,
-                     const std::vector<int32_t>& last_makers);
+int64_t forward_peak(const SegmentModel& model, const std::vector<bool>& saved);
 
 // The ways of which none is worse than another one in everything. Up to `exact` values that are worth a thought every set is tried;
 // beyond that, the sets that are cheapest for some price of a byte (a minimum cut for each).

@@ -61,9 +61,10 @@ void clear_idle(Graph& graph, const Forward& forward) {
   for (size_t i = needed.size(); i-- > 0;) {
     const Saveable& s = forward.values()[i];
     if (graph.value(s.value).recompute == 0) continue;
-    if (!s.wants.empty()) needed[i] = true;
-    if (!needed[i]) graph.set_recompute(s.value, 0);
-    if (!needed[i]) continue;
+    if (s.wants.empty() && !needed[i]) {
+      graph.set_recompute(s.value, 0);
+      continue;
+    }
     for (const int32_t from : s.from) needed[static_cast<size_t>(from)] = true;
   }
 }

@@ -39,10 +39,10 @@ double seconds_of(const Graph& graph, const Node& node, const cost::Table& costs
   return costs.seconds(work_of(graph, node));
 }
 
-Seconds seconds_of(const Graph& graph, const cost::Table& costs, int64_t grains) {
+Seconds seconds_of(const Graph& graph, const cost::Table& costs, int64_t grains, int64_t repeats) {
   Seconds out;
   for (const ir::Region& region : graph.regions()) {
-    const double runs = region.kind == ir::RegionKind::for_grain ? static_cast<double>(grains) : 1.0;
+    const auto runs = static_cast<double>(repeats * (region.kind == ir::RegionKind::for_grain ? grains : 1));
     for (const NodeId id : region.nodes) {
       const Node& node = graph.node(id);
       (node.again ? out.again : out.once) += runs * seconds_of(graph, node, costs);

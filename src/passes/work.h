@@ -13,10 +13,11 @@ cost::Work work_from_sum(const ir::Graph& graph, const ir::Node& node);
 // What a node runs in, in seconds of the cost table; 0 where nothing runs (views, leaves, collectives).
 double seconds_of(const ir::Graph& graph, const ir::Node& node, const cost::Table& costs);
 
-// The time of a run over so many grains: of what runs without recompute, and of what recompute added.
+// The time of `repeats` runs over so many grains each: of what runs without recompute, and of what recompute added.
 struct Seconds {
   double once = 0, again = 0;
+  double sum() const { return once + again; }
 };
-Seconds seconds_of(const ir::Graph& graph, const cost::Table& costs, int64_t grains);
+Seconds seconds_of(const ir::Graph& graph, const cost::Table& costs, int64_t grains, int64_t repeats = 1);
 
 }  // namespace ringmaster::passes

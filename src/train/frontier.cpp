@@ -12,6 +12,7 @@ namespace ringmaster::train {
 Frontier::Frontier(config::Config config, ProgramOptions options, const cost::Table& costs)
     : costs_(costs), options_(std::move(options)) {
   config.activation_checkpoint = {};
+  options_.explain = false;
   programs_ = compile(config, options_);
   for (const models::Phase& phase : programs_.recipe->phases) {
     Phase& made = phases_.emplace_back(Phase{programs_.find(phase.name), phase.repeats, {}});
@@ -60,8 +61,7 @@ FrontierPoint Frontier::at(int64_t budget) {
     passes::recompute(graph, {});
     passes::schedule(graph, {});
     point.peak_bytes = std::max(point.peak_bytes, place(phase, graph).peak_bytes);
-    const passes::Seconds seconds = passes::seconds_of(graph, costs_, programs_.deal.count);
-    point.step_seconds += static_cast<double>(phase.repeats) * (seconds.once + seconds.again);
+    point.step_seconds += passes::seconds_of(graph, costs_, programs_.deal.count, phase.repeats).sum();
   }
   return point;
 }

@@ -210,21 +210,22 @@ bool Loop::validate() {
   phase_ = "validation";
   RunState& state = p_.progress.state;
   const double loss = validation_loss(evaluator_, *p_.data.validation, p_.wire, config_.training.grain_size);
+  const bool finite = std::isfinite(loss);
   p_.progress.validation_loss = loss;
-  const bool counts = p_.session.recipe().evaluators.front().ranks_steps && std::isfinite(loss);
+  const bool counts = p_.session.recipe().evaluators.front().ranks_steps && finite;
   if (counts && (!state.best_validation_loss || loss < *state.best_validation_loss)) {
     state.best_validation_loss = loss;
     state.best_step = state.step;
   }
-  divergence_ = {"the validation loss is not finite", "nothing was saved since"};
-  if (p_.metrics == nullptr) return std::isfinite(loss);
+  if (!finite) divergence_ = {"the validation loss is not finite", "nothing was saved since"};
+  if (p_.metrics == nullptr) return finite;
   p_.metrics->append({{"kind", "validation"},
                       {"step", state.step},
                       {"validation_loss", loss},
                       {"validation_tokens", p_.data.validation->num_targets()},
                       {"time_unix", unix_time()}});
   p_.terminal.validation(loss, baseline());
-  return std::isfinite(loss);
+  return finite;
 }
 
 bool Loop::is_best(int64_t step) const {

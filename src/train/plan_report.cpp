@@ -67,7 +67,7 @@ PlanReport::Peak find_peak(const Compiled& program) {
   for (const ir::Region& region : program.graph.regions())
     order.insert(order.end(), region.nodes.begin(), region.nodes.end());
   if (order.empty()) return {};
-  const int64_t where = ir::fullest(program.placement);
+  const int64_t where = ir::fullest(program.placement.buffers).position;
   const ir::Node& node = program.graph.node(order[static_cast<size_t>(where)]);
   PlanReport::Peak peak{.instruction = node.op->name, .scope = node.scope};
   for (const ir::Buffer& b : program.placement.buffers)
@@ -89,9 +89,8 @@ std::string bar(double share, bool unicode) {
   return out + partial[eighths % 8];
 }
 
-size_t columns_of(const std::string& drawn) {
-  return static_cast<size_t>(std::count_if(drawn.begin(), drawn.end(),
-                                           [](char ch) { return (static_cast<unsigned char>(ch) & 0xC0U) != 0x80U; }));
+std::string where_of(const PlanReport::Peak& peak) {
+  return peak.scope.empty() ? peak.instruction : fmt::format("{} ({})", peak.scope, peak.instruction);
 }
 
 const char* what_it_is(Category category) {
@@ -124,6 +123,7 @@ PlanReport plan(const config::Resolved& resolved, const PlanOptions& options) {
                           .ranks = options.ranks,
                           .threads = report.threads,
                           .segment_bytes = c.comm.segment_bytes,
+                          .explain = true,
                           .costs = &costs};
   for (int rank = 0; rank < options.ranks; ++rank) {
     programs.rank = rank;
@@ -137,10 +137,9 @@ PlanReport plan(const config::Resolved& resolved, const PlanOptions& options) {
     report.peak = find_peak(highest(compiled));
     report.timeline = timeline_of(highest(compiled), compiled.layout);
     report.recompute = recompute_report(compiled, c, costs);
-    for (const models::Phase& phase : compiled.recipe->phases) {
-      const passes::Seconds s = passes::seconds_of(compiled.find(phase.name)->graph, costs, compiled.deal.count);
-      report.predicted_step_seconds += static_cast<double>(phase.repeats) * (s.once + s.again);
-    }
+    for (const models::Phase& phase : compiled.recipe->phases)
+      report.predicted_step_seconds +=
+          passes::seconds_of(compiled.find(phase.name)->graph, costs, compiled.deal.count, phase.repeats).sum();
   }
   const MemoryLimit limit = memory_limit(options.ranks);
   report.memory_limit = options.memory_bytes > 0 ? options.memory_bytes : limit.bytes;
@@ -175,7 +174,7 @@ std::string sweep_text(const std::vector<FrontierPoint>& sweep, bool unicode) {
     const double more = p.step_seconds - least;
     const std::string added = more > 0 ? bar(more / slowest, unicode) : "";
     out += fmt::format("  {:>11}  {}{} {:>12}  {:>9} {:>+7.1f} %{}{}\n", bytes_text(p.budget_bytes), memory,
-                       std::string(20 - std::min<size_t>(columns_of(memory), 20), ' '), bytes_text(p.peak_bytes),
+                       std::string(20 - std::min<size_t>(cells(memory), 20), ' '), bytes_text(p.peak_bytes),
                        short_seconds(p.step_seconds), 100 * more / least, added.empty() ? "" : "  ", added);
   }
   return out;
@@ -236,12 +235,11 @@ std::string to_text(const PlanReport& r) {
     if (found == most.by_category.end() || found->second == 0) continue;
     const std::string drawn = bar(static_cast<double>(found->second) / static_cast<double>(most.peak_bytes), unicode);
     out += fmt::format("  {:<14}{:>9}  {}{}  {}\n", ir::name(category), bytes_text(found->second), drawn,
-                       std::string(20 - std::min<size_t>(columns_of(drawn), 20), ' '), what_it_is(category));
+                       std::string(20 - std::min<size_t>(cells(drawn), 20), ' '), what_it_is(category));
   }
   out += fmt::format("  {:<14}{:>9}\n\n", "peak", bytes_text(most.peak_bytes));
   out += to_text(r.timeline, unicode) + "\n";
-  out += r.peak.scope.empty() ? fmt::format("peak at        {}\n", r.peak.instruction)
-                              : fmt::format("peak at        {} ({})\n", r.peak.scope, r.peak.instruction);
+  out += fmt::format("peak at        {}\n", where_of(r.peak));
   for (size_t i = 0; i < std::min<size_t>(r.peak.tensors.size(), 4); ++i)
     out += fmt::format("  {:>12}  {}\n", bytes_text(r.peak.tensors[i].bytes), r.peak.tensors[i].name);
   out +=
@@ -264,8 +262,10 @@ std::string to_text(const PlanReport& r) {
 }
 
 std::string to_svg(const PlanReport& r) {
-  return to_svg(r.timeline, fmt::format("{} on {} rank{} x {} thread{}, {}", r.name, r.ranks, r.ranks == 1 ? "" : "s",
-                                        r.threads, r.threads == 1 ? "" : "s", r.compute));
+  return to_svg(r.timeline,
+                fmt::format("{} on {} rank{} x {} thread{}, {}", r.name, r.ranks, r.ranks == 1 ? "" : "s", r.threads,
+                            r.threads == 1 ? "" : "s", r.compute),
+                where_of(r.peak));
 }
 
 }  // namespace ringmaster::train

@@ -15,16 +15,15 @@ namespace ringmaster::train {
 namespace {
 
 // What runs again, and what is not saved, by block.
-std::vector<RecomputeReport::Item> items_of(const Compiled& program, const cost::Table& costs, int64_t grains) {
+std::vector<RecomputeReport::Item> items_of(const Compiled& program, const cost::Table& costs, int64_t runs) {
   std::map<std::string, double> again;
   std::vector<std::string> order;
   for (const ir::Region& region : program.graph.regions()) {
-    const double runs = region.kind == ir::RegionKind::for_grain ? static_cast<double>(grains) : 1.0;
     for (const ir::NodeId id : region.nodes) {
       const ir::Node& node = program.graph.node(id);
       const std::string place = passes::place_of(node.scope);
       if (std::ranges::find(order, place) == order.end()) order.push_back(place);
-      if (node.again) again[place] += runs * passes::seconds_of(program.graph, node, costs);
+      if (node.again) again[place] += static_cast<double>(runs) * passes::seconds_of(program.graph, node, costs);
     }
   }
   std::vector<RecomputeReport::Item> items;
@@ -57,26 +56,26 @@ std::optional<double> RecomputeReport::gap() const {
 
 RecomputeReport recompute_report(const Programs& programs, const config::Config& config, const cost::Table& costs) {
   const Compiled* most = nullptr;
-  int64_t grains = 0;
+  int64_t repeats = 0;
   for (const models::Phase& phase : programs.recipe->phases) {
     const Compiled& program = *programs.find(phase.name);
     if (most != nullptr && program.recomputed.bytes_of_none <= most->recomputed.bytes_of_none) continue;
     most = &program;
-    grains = programs.deal.count * phase.repeats;
+    repeats = phase.repeats;
   }
-  const passes::Seconds seconds = passes::seconds_of(most->graph, costs, grains);
+  const int64_t runs = programs.deal.count * repeats;  // of the grain region, which alone holds what runs again
+  const passes::Seconds seconds = passes::seconds_of(most->graph, costs, programs.deal.count, repeats);
   RecomputeReport out{.mode = config.activation_checkpoint.mode,
-                      .phase = most->graph.name(),
                       .activation_bytes = passes::activation_bytes(most->graph),
                       .bytes_of_none = most->recomputed.bytes_of_none,
                       .step_seconds = seconds.once,
                       .extra_seconds = seconds.again,
-                      .items = items_of(*most, costs, grains)};
+                      .items = items_of(*most, costs, runs)};
   if (out.mode != "budget") return out;
   out.budget_bytes = most->recomputed.budget_bytes;
   out.minimum_budget_bytes = most->recomputed.minimum_bytes;
   if (const auto bound = most->recomputed.lower_bound_seconds)
-    out.lower_bound_seconds = static_cast<double>(grains) * *bound;
+    out.lower_bound_seconds = static_cast<double>(runs) * *bound;
   return out;
 }
 

@@ -14,7 +14,7 @@ namespace ringmaster::train {
 
 // Seconds are of a step, on one rank.
 struct RecomputeReport {
-  std::string mode, phase;
+  std::string mode;
   int64_t activation_bytes = 0, bytes_of_none = 0;  // at their peak: now, and were all saved
   std::optional<int64_t> budget_bytes, minimum_budget_bytes;
   double step_seconds = 0;   // without what is made again

@@ -39,7 +39,7 @@ Compiled compile_program(ir::Graph graph, const Programs& programs, const Progra
                .budget_bytes = programs.budget.bytes,
                .budget_share = programs.budget.share,
                .costs = options.costs,
-               .recomputed = &recomputed},
+               .recomputed = options.explain ? &recomputed : nullptr},
               {.dump_folder = options.dump_graph, .disabled = options.disabled_passes, .log = options.log});
   exec::Prepared prepared = exec::prepare(graph, {.threads = options.threads,
                                                   .rank = options.rank,

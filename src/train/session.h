@@ -24,6 +24,7 @@ struct ProgramOptions {
   int rank = 0, ranks = 1;
   int threads = 1;
   int64_t segment_bytes = comm::Options{}.segment_bytes;
+  bool explain = false;                // what recompute saves and costs, for a plan
   const cost::Table* costs = nullptr;  // what instructions take, where a budget is planned for; null: estimates
   std::string dump_graph;              // folder; empty: nowhere
   std::vector<std::string> disabled_passes;
@@ -35,7 +36,7 @@ struct Compiled {
   ir::Graph graph;
   exec::Prepared prepared;
   ir::Placement placement;
-  passes::Recomputed recomputed;
+  passes::Recomputed recomputed;  // where ProgramOptions::explain asks for it
 };
 
 struct Programs {

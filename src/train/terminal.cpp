@@ -31,12 +31,6 @@ int terminal_columns() {
   return 80;
 }
 
-// Cells of the screen: code points, as all that we print is one cell wide.
-size_t cells(std::string_view text) {
-  return static_cast<size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
-}
-
 std::string bar(double done, int width, bool unicode) {
   const int halves = std::clamp(static_cast<int>(done * 2 * width + 0.5), 0, 2 * width);
   std::string out;
@@ -59,6 +53,11 @@ std::string count_text(double count, const char* gap) {
   if (unit == 0) return fmt::format("{:.0f}{}", count, gap);
   return count < 100 ? fmt::format("{:.1f}{}{}", count, gap, units[unit])
                      : fmt::format("{:.0f}{}{}", count, gap, units[unit]);
+}
+
+size_t cells(std::string_view text) {
+  return static_cast<size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
 }
 
 std::string bytes_text(int64_t bytes) {

@@ -11,30 +11,23 @@ namespace ringmaster::train {
 int64_t Timeline::Moment::sum() const { return std::accumulate(bytes.begin(), bytes.end(), int64_t{0}); }
 
 Timeline timeline_of(const Compiled& program, const ir::StateLayout& states) {
-  Timeline out{.program = program.graph.name(), .states = states.end};
-  std::vector<ir::NodeId> order;
+  Timeline out{.states = states.end};
+  int64_t position = 0;
   for (const ir::Region& region : program.graph.regions()) {
     for (const ir::NodeId id : region.nodes) {
-      order.push_back(id);
-      if (program.graph.node(id).op->traits.role == ir::Role::grain_gather)
-        out.backward = static_cast<int64_t>(order.size());
+      ++position;
+      if (program.graph.node(id).op->traits.role == ir::Role::grain_gather) out.backward = position;
     }
-    if (region.kind == ir::RegionKind::for_grain) out.update = static_cast<int64_t>(order.size());
+    if (region.kind == ir::RegionKind::for_grain) out.update = position;
   }
-  out.moments.resize(order.size());
+  out.moments.resize(static_cast<size_t>(position));
   for (const ir::Buffer& buffer : program.placement.buffers) {
     const auto* const kind = std::ranges::find(Timeline::kinds, buffer.category);
     if (kind == Timeline::kinds.end()) continue;
-    const int64_t end = std::min(buffer.last + 1, static_cast<int64_t>(order.size()));
+    const int64_t end = std::min(buffer.last + 1, position);
     for (int64_t at = buffer.first; at < end; ++at)
       out.moments[static_cast<size_t>(at)].bytes[static_cast<size_t>(kind - Timeline::kinds.begin())] += buffer.bytes;
   }
-  const auto most = std::ranges::max_element(
-      out.moments, [](const Timeline::Moment& a, const Timeline::Moment& b) { return a.sum() < b.sum(); });
-  if (most == out.moments.end()) return out;
-  out.fullest = most - out.moments.begin();
-  const ir::Node& node = program.graph.node(order[static_cast<size_t>(out.fullest)]);
-  out.where = node.scope.empty() ? node.op->name : fmt::format("{} ({})", node.scope, node.op->name);
   return out;
 }
 
@@ -92,15 +85,7 @@ std::string to_text(const Timeline& t, bool unicode) {
 
 namespace {
 
-struct Look {
-  const char* color;
-  const char* name;
-};
-constexpr Look looks[] = {{"#8d99ae", "workspace"},
-                          {"#bc6c25", "communication"},
-                          {"#6a994e", "batches"},
-                          {"#e07a5f", "gradients"},
-                          {"#3d5a80", "activations"}};
+constexpr const char* colors[] = {"#8d99ae", "#bc6c25", "#6a994e", "#e07a5f", "#3d5a80"};  // by kind
 constexpr double left = 90, right = 940, top = 60, bottom = 350;
 
 std::string escaped(const std::string& text) {
@@ -155,17 +140,18 @@ std::string axes(const Timeline& t, double most) {
 
 }  // namespace
 
-std::string to_svg(const Timeline& t, const std::string& title) {
+std::string to_svg(const Timeline& t, const std::string& title, const std::string& where) {
   if (t.moments.empty()) return "";
   std::string out =
       "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 960 420\" width=\"960\" height=\"420\" "
       "font-family=\"sans-serif\" font-size=\"12\" fill=\"#333333\">\n<rect width=\"960\" height=\"420\" "
       "fill=\"white\"/>\n";
-  const Timeline::Moment& peak = t.moments[static_cast<size_t>(t.fullest)];
+  int64_t peak = 1;
+  for (const Timeline::Moment& moment : t.moments) peak = std::max(peak, moment.sum());
   out += fmt::format("<text x=\"{}\" y=\"24\" font-size=\"16\">{}</text>\n", left, escaped(title));
   out += fmt::format("<text x=\"{}\" y=\"44\">{} alive at the most, at {}; beside {} of weights and optimizer</text>\n",
-                     left, bytes_text(peak.sum()), escaped(t.where), bytes_text(t.states));
-  const double most = 1.05 * static_cast<double>(std::max<int64_t>(1, peak.sum()));
+                     left, bytes_text(peak), escaped(where), bytes_text(t.states));
+  const double most = 1.05 * static_cast<double>(peak);
   out += axes(t, most);
   std::vector<int64_t> low(t.moments.size()), high(t.moments.size());
   double key = left;
@@ -176,9 +162,10 @@ std::string to_svg(const Timeline& t, const std::string& title) {
       largest = std::max(largest, t.moments[i].bytes[k]);
     }
     if (largest > 0) {
-      out += fmt::format("<path d=\"{}\" fill=\"{}\"/>\n", outline(low, high, most), looks[k].color);
-      out += fmt::format("<rect x=\"{:.0f}\" y=\"388\" width=\"12\" height=\"12\" fill=\"{}\"/>", key, looks[k].color);
-      out += fmt::format("<text x=\"{:.0f}\" y=\"398\">{} {}</text>\n", key + 18, looks[k].name, bytes_text(largest));
+      out += fmt::format("<path d=\"{}\" fill=\"{}\"/>\n", outline(low, high, most), colors[k]);
+      out += fmt::format("<rect x=\"{:.0f}\" y=\"388\" width=\"12\" height=\"12\" fill=\"{}\"/>", key, colors[k]);
+      out += fmt::format("<text x=\"{:.0f}\" y=\"398\">{} {}</text>\n", key + 18, ir::name(Timeline::kinds[k]),
+                         bytes_text(largest));
       key += 172;
     }
     low = high;

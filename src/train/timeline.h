@@ -18,18 +18,15 @@ struct Timeline {
     std::array<int64_t, kinds.size()> bytes{};  // by kind
     int64_t sum() const;
   };
-  std::string program;
   int64_t states = 0;           // weights, masters, optimizer: all the time
   std::vector<Moment> moments;  // by instruction
   int64_t backward = 0;         // the instruction behind the one that yields the loss, and
   int64_t update = 0;           // the first behind the grains
-  int64_t fullest = 0;          // where most is alive
-  std::string where;            // that instruction
 };
 Timeline timeline_of(const Compiled& program, const ir::StateLayout& states);
 
 std::string to_text(const Timeline& timeline, bool unicode);
-// One document of 960 x 420.
-std::string to_svg(const Timeline& timeline, const std::string& title);
+// One document of 960 x 420; `where` names the instruction at which most is alive.
+std::string to_svg(const Timeline& timeline, const std::string& title, const std::string& where);
 
 }  // namespace ringmaster::train

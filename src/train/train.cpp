@@ -108,12 +108,12 @@ class Run {
                             metrics_ ? &*metrics_ : nullptr, progress_});
     const End end = loop_->run();
     if (end.status == "diverged" && root_) {
-      const bool ends_early = models::scales_losses(resolved_.config);
+      const bool scales = models::scales_losses(resolved_.config);
       report(failure(
           {.message = loop_->divergence().what,
            .cure = fmt::format("{}lower optimizer.lr, lengthen lr_scheduler.warmup_steps, or clip with a smaller "
                                "training.max_norm, in another --run-dir: a resumed run keeps these; {}",
-                               ends_early ? "set precision.compute: bf16, as f16 ends at 65504; or " : "",
+                               scales ? "set precision.compute: bf16, as f16 ends at 65504; or " : "",
                                loop_->divergence().aftermath)}));
     }
     finish(end);

@@ -14,7 +14,7 @@ namespace {
 
 int64_t obeying(const ir::Graph& graph, const Budget& budget, const Budget::Found& found) {
   ir::Graph obeys = graph;
-  for (size_t i = 0; i < found.tags.size(); ++i) obeys.set_recompute(budget.forward().values()[i].value, found.tags[i]);
+  set_tags(obeys, budget.forward(), found.tags);
   recompute(obeys, {});
   ir::verify(obeys, "recompute");
   return activation_bytes(obeys);

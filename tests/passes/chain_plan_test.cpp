@@ -175,29 +175,26 @@ TEST(ChainPlan, IsTheBestThatAMachineCanDo) {
   EXPECT_GT(recomputing, 2000);
 }
 
-// Equal links in which nothing but ends is worth saving.
-TEST(ChainPlan, BetweenHoldingAllEndsAndOne) {
+// Equal links in which nothing but ends is worth saving, and the loss, which needs its input alone.
+std::vector<Link> links_and_loss(size_t count) {
   const Link link{.forward = 1,
                   .passing = 1,
                   .forward_peak = 1,
                   .ways = {{.saved = 100, .forward_peak = 101, .backward_peak = 100}},
                   .alone = {{.backward_peak = 0, .extra = 1}}};
-  std::vector<Link> links(11, link);
-  links.push_back({.forward = 1, .ways = {{}}, .alone = {{}}});  // the loss, which needs its input alone
-  const ChainPlanner planner(links, 12);
+  std::vector<Link> links(count, link);
+  links.push_back({.forward = 1, .ways = {{}}, .alone = {{}}});
+  return links;
+}
+
+TEST(ChainPlan, BetweenHoldingAllEndsAndOne) {
+  const ChainPlanner planner(links_and_loss(11), 12);
   EXPECT_EQ(planner.extra(11), 11);  // every end is held: each segment once more
   EXPECT_FALSE(planner.extra(1).has_value());
 }
 
 TEST(ChainPlan, SaysHowOftenEachSegmentHasRun) {
-  const Link link{.forward = 1,
-                  .passing = 1,
-                  .forward_peak = 1,
-                  .ways = {{.saved = 100, .forward_peak = 101, .backward_peak = 100}},
-                  .alone = {{.backward_peak = 0, .extra = 1}}};
-  std::vector<Link> links(3, link);
-  links.push_back({.forward = 1, .ways = {{}}, .alone = {{}}});
-  const auto plan = ChainPlanner(links, 8).plan(2);
+  const auto plan = ChainPlanner(links_and_loss(3), 8).plan(2);
   ASSERT_TRUE(plan.has_value());
   // The first pass keeps the ends of 1 and 2. From the end of 1, segment 2 runs again for its backward; then 0 and 1 run again, which
   // keeps the end of 0 for the first time; and 0 once more.

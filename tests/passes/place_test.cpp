@@ -112,7 +112,7 @@ step
   output(%h) name="h"
 )");
   constexpr int64_t matrix = 64 * 64 * 4;
-  EXPECT_EQ(ir::fullest(p.placement), 2);
+  EXPECT_EQ(ir::fullest(p.placement.buffers).position, 2);
   const auto bytes = ir::by_category(p.placement, p.states);
   EXPECT_FALSE(bytes.contains(ir::Category::gradients));
   EXPECT_EQ(bytes.at(ir::Category::activations), (4096 + 1) * matrix);
