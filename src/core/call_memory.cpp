@@ -11,15 +11,17 @@
 namespace ringmaster {
 namespace {
 
-// The packing buffers of a 512 x 768 piece of a product with k = 4096 take 20 MiB; pages that nobody touches cost nothing.
+// The packing buffers of a 512 x 768 piece of a product with k = 4096 take 20 MiB.
 constexpr size_t lane_bytes = size_t{32} << 20;
+constexpr size_t opened_at_once = size_t{1} << 20;
 constexpr size_t touched_bytes = size_t{512} << 10;
 constexpr size_t most_lanes = 256, largest_align = 4096;
 
-// The part of one thread. Only that thread allocates; `top` goes back to the start when no block is left.
+// The part of one thread. Only that thread allocates; `top` goes back to the start when no block is left. The first `open` bytes may
+// be written: memory that is only reserved counts towards no limit (RLIMIT_DATA).
 struct Lane {
   std::atomic<bool> taken = false;
-  bool touched = false;
+  size_t open = 0;
   std::byte* begin = nullptr;
   size_t top = 0;
   std::atomic<int64_t> blocks = 0;
@@ -51,9 +53,17 @@ Lane* take_lane() {
     Lane& lane = lanes.lane[i];
     if (lane.taken.exchange(true, std::memory_order_acquire)) continue;
     lane.begin = lanes.begin.load() + i * lane_bytes;
-    return ::mprotect(lane.begin, lane_bytes, PROT_READ | PROT_WRITE) == 0 ? &lane : nullptr;
+    return &lane;
   }
   return nullptr;
+}
+
+bool open_up_to(Lane& lane, size_t end) {
+  if (end <= lane.open) return true;
+  const size_t wanted = (end + opened_at_once - 1) / opened_at_once * opened_at_once;
+  if (::mprotect(lane.begin + lane.open, wanted - lane.open, PROT_READ | PROT_WRITE) != 0) return false;
+  lane.open = wanted;
+  return true;
 }
 
 // A lane in which somebody still holds a block is not given back.
@@ -72,7 +82,8 @@ void CallMemory::prepare() noexcept {
   if (std::exchange(asked, true)) return;
   thread_local const AtThreadEnd at_end;
   mine = take_lane();
-  if (mine != nullptr && !std::exchange(mine->touched, true)) std::memset(mine->begin, 0, touched_bytes);
+  if (mine != nullptr && mine->open == 0 && open_up_to(*mine, touched_bytes))
+    std::memset(mine->begin, 0, touched_bytes);
 }
 
 CallMemory::CallMemory() noexcept : outer_(within) {
@@ -87,7 +98,7 @@ void* call_allocate(size_t bytes, size_t align) noexcept {
   bytes = std::max<size_t>(bytes, 1);  // no two blocks at one address
   if (mine->blocks.load(std::memory_order_acquire) == 0) mine->top = 0;
   const size_t step = std::max(align, alignof(std::max_align_t)), at = (mine->top + step - 1) / step * step;
-  if (at + bytes > lane_bytes) return nullptr;
+  if (at + bytes > lane_bytes || !open_up_to(*mine, at + bytes)) return nullptr;
   mine->top = at + bytes;
   mine->blocks.fetch_add(1, std::memory_order_relaxed);
   return mine->begin + at;

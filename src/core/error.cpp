@@ -48,11 +48,11 @@ Error::Error(ErrorInfo info) : std::runtime_error(info.message), info_(std::move
 ErrorInfo describe(const std::exception& exception) {
   if (const auto* error = dynamic_cast<const Error*>(&exception)) return error->info();
   if (dynamic_cast<const std::bad_alloc*>(&exception) != nullptr) {
-    return {
-        .kind = ErrorKind::memory,
-        .message = "this machine does not grant the memory that is needed",
-        .cure = fmt::format("see `ulimit -v` and the memory limit of the container; `{} plan` says what a run needs",
-                            program_name())};
+    return {.kind = ErrorKind::memory,
+            .message = "this machine does not grant the memory that is needed",
+            .cure = fmt::format(
+                "see `ulimit -d`, `ulimit -v` and the memory limit of the container; `{} plan` says what a run needs",
+                program_name())};
   }
   return {.kind = ErrorKind::internal,
           .message = exception.what(),

@@ -26,9 +26,11 @@ Arena::Arena(int64_t bytes) : bytes_(ir::align_up(bytes) + ir::arena_alignment) 
   void* memory =
       mmap(nullptr, static_cast<size_t>(mapped_), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) {
-    throw Error({.kind = ErrorKind::memory,
-                 .message = fmt::format("the arena of {} bytes was refused: {}", bytes_, std::strerror(errno)),
-                 .cure = "use a smaller training.grain_size or model, or raise the memory limit (ulimit -v, cgroup)"});
+    throw Error(
+        {.kind = ErrorKind::memory,
+         .message = fmt::format("the arena of {} bytes was refused: {}", bytes_, std::strerror(errno)),
+         .cure =
+             "use a smaller training.grain_size or model, or raise the memory limit (ulimit -d, ulimit -v, cgroup)"});
   }
   memory_ = data_ = static_cast<std::byte*>(memory);
   if (bytes_ < huge_page) return;

@@ -266,13 +266,17 @@ class Placer {
     return used == state_used_.end() || used->second <= now;
   }
 
+  static std::vector<Buffer>::iterator by_offset(std::vector<Buffer>& buffers, int64_t offset) {
+    return std::ranges::lower_bound(buffers, offset, {}, &Buffer::offset);
+  }
+
   // greedy by size: the largest buffer first, each at the lowest offset where nothing alive at the same time lies
   void pack() {
     std::vector<size_t> order(out_.buffers.size() - fixed_);
     std::iota(order.begin(), order.end(), fixed_);
     std::stable_sort(order.begin(), order.end(),
                      [&](size_t a, size_t b) { return out_.buffers[a].bytes > out_.buffers[b].bytes; });
-    std::multimap<int64_t, size_t> done;  // by offset
+    std::vector<Buffer> done;  // by offset
     Filled filled(end_ + 1, floor_);
     out_.peak_bytes = floor_;
     for (const size_t index : order) {
@@ -281,15 +285,14 @@ class Placer {
       if (buffer.bytes == 0) continue;
       int64_t offset = filled.highest(buffer.first, buffer.last);
       // none is larger than the first: what begins lower ends below `offset`
-      for (auto it = done.lower_bound(offset - out_.buffers[order.front()].bytes); it != done.end(); ++it) {
-        const Buffer& b = out_.buffers[it->second];
-        if (offset + buffer.bytes <= b.offset) break;
-        if (b.first <= buffer.last && b.last >= buffer.first) offset = std::max(offset, b.offset + b.bytes);
+      for (auto b = by_offset(done, offset - out_.buffers[order.front()].bytes); b != done.end(); ++b) {
+        if (offset + buffer.bytes <= b->offset) break;
+        if (b->first <= buffer.last && b->last >= buffer.first) offset = std::max(offset, b->offset + b->bytes);
       }
       buffer.offset = offset;
       filled.take(buffer.first, buffer.last, offset, offset + buffer.bytes);
       out_.peak_bytes = std::max(out_.peak_bytes, offset + buffer.bytes);
-      done.emplace(offset, index);
+      done.insert(by_offset(done, offset + 1), buffer);
     }
     for (size_t v = 0; v < home_.size(); ++v) {
       const Home& home = home_[v];

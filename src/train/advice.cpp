@@ -51,10 +51,11 @@ class Adviser {
   // The configuration with as much saved as fits.
   std::optional<Advice> try_out(const config::Config& config, std::vector<std::string> set) const {
     Frontier frontier(config, options_, costs_);
+    if (frontier.state_bytes() > bytes_) return std::nullopt;
     const auto point = frontier.within(bytes_);
     if (!point) return std::nullopt;
-    Advice advice{std::move(set), point->peak_bytes, point->step_seconds, false};
-    advice.changes_bits = !advice.set.empty();
+    const bool changes_bits = !set.empty();
+    Advice advice{std::move(set), point->peak_bytes, point->step_seconds, changes_bits};
     if (point->budget_bytes < frontier.none()) {
       advice.set.emplace_back("activation_checkpoint.mode=budget");
       advice.set.push_back(fmt::format("activation_checkpoint.budget={}", point->budget_bytes));
@@ -69,6 +70,7 @@ class Adviser {
     return std::nullopt;
   }
 
+  // One more of them after the other, and where all do not suffice with as many layers as do.
   std::optional<Advice> try_together(config::Config config) const {
     std::vector<std::string> set;
     for (const Change& change : changes) {
@@ -78,10 +80,28 @@ class Adviser {
       set.push_back(fmt::format("{}={}", change.key, *last));
       if (auto found = try_out(config, set)) return found;
     }
-    return std::nullopt;
+    return try_fewer_layers(config, set);
   }
 
  private:
+  std::optional<Advice> try_fewer_layers(config::Config config, const std::vector<std::string>& set) const {
+    std::optional<Advice> best;
+    int64_t fits = 0, fails = config.model.layers;
+    while (fails - fits > 1) {
+      config.model.layers = fits + (fails - fits) / 2;
+      std::vector<std::string> fewer = set;
+      fewer.push_back(fmt::format("model.layers={}", config.model.layers));
+      if (auto found = try_out(config, fewer)) {
+        best = std::move(found);
+        best->smaller_model = true;
+        fits = config.model.layers;
+      } else {
+        fails = config.model.layers;
+      }
+    }
+    return best;
+  }
+
   const ProgramOptions& options_;
   int64_t bytes_;
   const cost::Table& costs_;
@@ -108,15 +128,33 @@ nlohmann::json to_json(const std::vector<Advice>& advice) {
   return out;
 }
 
+namespace {
+
+std::string flags_of(const Advice& a) {
+  std::string flags;
+  for (const std::string& set : a.set) flags += fmt::format("{}--set {}", flags.empty() ? "" : " ", set);
+  return flags;
+}
+std::string what_it_does(const Advice& a) {
+  return fmt::format("peak {}, {} a step (estimated); {}", bytes_text(a.peak_bytes), short_seconds(a.step_seconds),
+                     a.smaller_model  ? "a smaller model"
+                     : a.changes_bits ? "other bits than now"
+                                      : "the same bits");
+}
+
+}  // namespace
+
 std::string to_text(const std::vector<Advice>& advice) {
   std::string out;
-  for (const Advice& a : advice) {
-    std::string flags;
-    for (const std::string& set : a.set) flags += " --set " + set;
-    out += fmt::format("{:<14}{}\n                 peak {}, {} a step (estimated){}\n",
-                       out.empty() ? "would fit" : "or", flags, bytes_text(a.peak_bytes), short_seconds(a.step_seconds),
-                       a.changes_bits ? "; other bits than now" : "; the same bits");
-  }
+  for (const Advice& a : advice)
+    out += fmt::format("{:<15}{}\n{:<17}{}\n", out.empty() ? "would fit" : "or", flags_of(a), "", what_it_does(a));
+  return out;
+}
+
+std::string as_cure(const std::vector<Advice>& advice) {
+  std::string out;
+  for (const Advice& a : advice)
+    out += fmt::format("{}{}\n    ({})", out.empty() ? "it fits with " : "\n  or with ", flags_of(a), what_it_does(a));
   return out;
 }
 

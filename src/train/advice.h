@@ -18,13 +18,16 @@ struct Advice {
   int64_t peak_bytes = 0;
   double step_seconds = 0;    // as the cost table has it
   bool changes_bits = false;  // weights will be others than those of the configuration as it stands
+  bool smaller_model = false;
 };
 
-// What fits `bytes` a rank: saving fewer activations alone; else each of a smaller grain, 16-bit products, split masters and 16-bit
-// moments that suffices, with as much saved as fits; else the fewest of them together, in that order. Empty: nothing does.
+// What fits an arena of `bytes` a rank: saving fewer activations alone; else each of a smaller grain, 16-bit products, split masters and 16-bit
+// moments that suffices, with as much saved as fits; else the fewest of them together, in that order; else all of them and as many
+// layers as fit. Empty: nothing does.
 std::vector<Advice> advise(const config::Config& config, const ProgramOptions& options, int64_t bytes,
                            const cost::Table& costs);
 nlohmann::json to_json(const std::vector<Advice>& advice);
-std::string to_text(const std::vector<Advice>& advice);  // "" where there is none
+std::string to_text(const std::vector<Advice>& advice);  // of a plan; "" where there is none
+std::string as_cure(const std::vector<Advice>& advice);  // of an error, a line each
 
 }  // namespace ringmaster::train

@@ -29,6 +29,7 @@ class Frontier {
   FrontierPoint at(int64_t budget);         // least() or more
   // From none() down to least(), each by the same factor below the one before.
   std::vector<FrontierPoint> points(int count);
+  int64_t state_bytes() const { return programs_.layout.end; }  // no peak is below them
   // The fastest whose peak is at most this.
   std::optional<FrontierPoint> within(int64_t peak_bytes);
 

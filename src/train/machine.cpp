@@ -109,11 +109,15 @@ MemoryLimit memory_limit(int node_ranks) {
   };
   take(proc_kib("/proc/meminfo", "MemTotal"), "ram", false);
   take(cgroup_limit(), "cgroup", false);
-  rlimit space{};
-  if (::getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY) {
-    const int64_t used = proc_kib("/proc/self/status", "VmSize");
-    take(std::max<int64_t>(1, static_cast<int64_t>(space.rlim_cur) - used), "rlimit", true);
-  }
+  // of address space and of writable memory much is taken that never becomes resident: what is left counts
+  const auto take_left = [&](auto resource, const char* used) {
+    rlimit space{};
+    if (::getrlimit(resource, &space) != 0 || space.rlim_cur == RLIM_INFINITY) return;
+    const int64_t left = static_cast<int64_t>(space.rlim_cur) - proc_kib("/proc/self/status", used);
+    take(std::max<int64_t>(1, process_bytes(left)), "rlimit", true);
+  };
+  take_left(RLIMIT_AS, "VmSize");
+  take_left(RLIMIT_DATA, "VmData");
   return limit;
 }
 

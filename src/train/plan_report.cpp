@@ -34,7 +34,8 @@ RankPlan rank_plan(const Programs& programs, const comm::RingShape& who) {
   RankPlan plan{.rank = who.rank,
                 .grains = programs.deal.count,
                 .peak_bytes = high.placement.peak_bytes,
-                .by_category = ir::by_category(high.placement, programs.layout)};
+                .by_category = ir::by_category(high.placement, programs.layout),
+                .process_bytes = process_bytes(high.placement.peak_bytes)};
   for (const models::Phase& phase : programs.recipe->phases) {
     const Compiled& program = *programs.find(phase.name);
     const auto num_scalars = static_cast<int64_t>(weight_inputs(program.graph).size()) + 1;
@@ -145,9 +146,9 @@ PlanReport plan(const config::Resolved& resolved, const PlanOptions& options) {
   report.memory_limit = options.memory_bytes > 0 ? options.memory_bytes : limit.bytes;
   report.memory_source = options.memory_bytes > 0 ? "flag" : limit.source;
   for (const RankPlan& rank : report.per_rank)
-    report.fits = report.fits && (report.memory_limit == 0 || rank.peak_bytes <= report.memory_limit);
+    report.fits = report.fits && (report.memory_limit == 0 || rank.process_bytes <= report.memory_limit);
   programs.rank = 0;
-  if (!report.fits) report.advice = advise(c, programs, report.memory_limit, costs);
+  if (!report.fits) report.advice = advise(c, programs, report.memory_limit - beside_the_arena, costs);
   if (options.sweep > 0) report.sweep = Frontier(c, programs, costs).points(options.sweep);
   return report;
 }
@@ -193,7 +194,7 @@ nlohmann::json to_json(const PlanReport& r) {
                      {"grains", p.grains},
                      {"peak_bytes", p.peak_bytes},
                      {"by_category", by_category},
-                     {"process_bytes", nullptr},
+                     {"process_bytes", p.process_bytes},
                      {"wire_bytes_sent", p.wire_bytes_sent},
                      {"messages_sent", p.messages_sent}});
   }
@@ -228,7 +229,7 @@ std::string to_text(const PlanReport& r) {
                         [](const RankPlan& a, const RankPlan& b) { return a.peak_bytes < b.peak_bytes; });
   std::string out = fmt::format("{} on {} rank{} x {} thread{}, {} on {}   {}: {} of {} a rank ({})\n\n", r.name,
                                 r.ranks, r.ranks == 1 ? "" : "s", r.threads, r.threads == 1 ? "" : "s", r.compute,
-                                r.isa, r.fits ? "fits" : "DOES NOT FIT", bytes_text(most.peak_bytes),
+                                r.isa, r.fits ? "fits" : "DOES NOT FIT", bytes_text(most.process_bytes),
                                 bytes_text(r.memory_limit), r.memory_source);
   for (const Category category : categories) {
     const auto found = most.by_category.find(category);
@@ -237,7 +238,9 @@ std::string to_text(const PlanReport& r) {
     out += fmt::format("  {:<14}{:>9}  {}{}  {}\n", ir::name(category), bytes_text(found->second), drawn,
                        std::string(20 - std::min<size_t>(cells(drawn), 20), ' '), what_it_is(category));
   }
-  out += fmt::format("  {:<14}{:>9}\n\n", "peak", bytes_text(most.peak_bytes));
+  out += fmt::format("  {:<14}{:>9}\n", "peak", bytes_text(most.peak_bytes));
+  out += fmt::format("  {:<14}{:>9}  {:<20}  with the program itself, its libraries and MPI\n\n", "process",
+                     bytes_text(most.process_bytes), "");
   out += to_text(r.timeline, unicode) + "\n";
   out += fmt::format("peak at        {}\n", where_of(r.peak));
   for (size_t i = 0; i < std::min<size_t>(r.peak.tensors.size(), 4); ++i)

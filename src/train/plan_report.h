@@ -20,7 +20,7 @@ namespace ringmaster::train {
 struct PlanOptions {
   int ranks = 1;
   int threads = 0;  // a rank; 0: launch.threads_per_rank, and if that is auto, what this machine gives `ranks` ranks
-  int64_t memory_bytes = 0;  // --memory, for each rank; 0: the limit of this machine
+  int64_t memory_bytes = 0;  // --memory, for the process of each rank; 0: the limit of this machine
   int sweep = 0;             // so many budgets, 2 or more; 0: none
 };
 
@@ -29,6 +29,7 @@ struct RankPlan {
   int64_t grains = 0;
   int64_t peak_bytes = 0;                          // of the highest program
   std::map<ir::Category, int64_t> by_category;     // of that program; adds up to peak_bytes
+  int64_t process_bytes = 0;                       // most that the process holds (VmHWM)
   int64_t wire_bytes_sent = 0, messages_sent = 0;  // a step
   int64_t gemm_flops = 0;                          // a step
 };

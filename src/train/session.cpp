@@ -13,6 +13,7 @@
 #include "train/machine.h"
 #include "train/terminal.h"
 
+#include <malloc.h>
 #include <omp.h>
 
 #include <algorithm>
@@ -53,21 +54,23 @@ Compiled compile_program(ir::Graph graph, const Programs& programs, const Progra
 }
 
 // Exit 3 and not a visit by the out-of-memory killer.
-void check_memory(int64_t bytes, const comm::Communicator& comm) {
+void check_memory(int64_t arena_bytes, const comm::Communicator& comm) {
+  const int64_t bytes = process_bytes(arena_bytes);
   const MemoryLimit limit = memory_limit(comm.node_size());
   if (limit.bytes == 0 || bytes <= limit.bytes) return;
+  const bool shared = !limit.per_process && comm.node_size() > 1;
   const std::string grants =
-      limit.per_process || comm.node_size() == 1
-          ? fmt::format("{} ({})", bytes_text(limit.bytes), limit.source)
-          : fmt::format("{} ({}, shared by {} ranks)", bytes_text(limit.bytes), limit.source, comm.node_size());
-  throw Error(
+      shared ? fmt::format("{} ({}, shared by {} ranks)", bytes_text(limit.bytes), limit.source, comm.node_size())
+             : fmt::format("{} ({})", bytes_text(limit.bytes), limit.source);
+  throw MemoryError(
       {.kind = ErrorKind::memory,
        .message = fmt::format("the plan needs {} a rank, the machine grants {}", bytes_text(bytes), grants),
        .found = fmt::format("{} bytes", bytes),
        .expected = fmt::format("at most {} bytes", limit.bytes),
        .cure = fmt::format("lower training.grain_size, training.seq_len or the model's size, or save fewer activations "
                            "(activation_checkpoint.mode){}",
-                           comm.node_size() > 1 && !limit.per_process ? ", or use fewer ranks on this node" : "")});
+                           shared ? ", or use fewer ranks on this node" : "")},
+      limit.bytes);
 }
 
 // The recipe reads nothing that the source does not give, and a second set is there for whoever reads it alone. The errors know
@@ -267,6 +270,7 @@ Session::Session(const config::Config& config, comm::Communicator& comm, const S
   threads_ = programs.threads;
   omp_set_num_threads(threads_);  // of this thread's teams; the environment has no say
   programs_ = compile(config, programs);
+  ::malloc_trim(0);  // what planning took is given back before the arena is touched, not kept beside it
   check_memory(programs_.peak_bytes(), comm);
   arena_ = std::make_unique<exec::Arena>(programs_.peak_bytes());
   arena_->paint();

@@ -6,6 +6,7 @@
 #include "comm/comm.h"
 #include "config/load.h"
 #include "config/value.h"
+#include "core/error.h"
 #include "exec/arena.h"
 #include "exec/executor.h"
 #include "models/recipe.h"
@@ -74,12 +75,18 @@ struct SessionOptions {
   std::function<void(ir::Placement&)> adjust = {};  // for tests: spoils the plan after it is made
 };
 
+// The machine grants a process less than its plan needs; bytes of a rank's process.
+struct MemoryError : Error {
+  MemoryError(ErrorInfo info, int64_t granted) : Error(std::move(info)), granted_bytes(granted) {}
+  int64_t granted_bytes;
+};
+
 // What to say where some ranks have nothing to do, or "".
 std::string about_idle_ranks(int64_t num_grains, int ranks);
 
 class Session {
  public:
-  // Compiles, checks that the machine grants the arena (Error memory, before any page is touched), allocates and paints it.
+  // Compiles, checks that the machine grants the process (MemoryError, before any page is touched), allocates and paints it.
   // `comm` must outlive the session. Blocks; talks to no other rank.
   Session(const config::Config& config, comm::Communicator& comm, const SessionOptions& options);
 

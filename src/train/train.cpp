@@ -6,6 +6,7 @@
 #include "config/show.h"
 #include "models/models.h"
 #include "passes/passes.h"
+#include "train/advice.h"
 #include "train/loop.h"
 #include "train/machine.h"
 
@@ -154,7 +155,9 @@ class Run {
                           .dump_graph = root_ ? options_.dump_graph : "",
                           .disabled_passes = options_.disabled_passes,
                           .log = [&](const std::string& line) { log_.line(line); }};
-      session_.emplace(resolved_.config, wire_.comm(), session);
+      try {
+        session_.emplace(resolved_.config, wire_.comm(), session);
+      } catch (const MemoryError& e) { throw Error(advised(e, session.programs)); }
     });
     const std::string mine = session_->programs().graph_hash() + config::config_hash(resolved_.config);
     const std::vector<std::string> plans = wire_.gather("plan", mine);
@@ -185,6 +188,18 @@ class Run {
                         .plan_bytes = session_->programs().peak_bytes()});
     const std::string idle = about_idle_ranks(session_->programs().num_grains, facts_.ranks);
     if (!idle.empty() && root_) terminal_.note(idle);
+  }
+
+  // What `plan` would say.
+  ErrorInfo advised(const MemoryError& e, ProgramOptions programs) const {
+    programs.rank = wire_.comm().rank();
+    programs.ranks = wire_.comm().size();
+    programs.dump_graph.clear();
+    programs.log = nullptr;
+    const auto advice = advise(resolved_.config, programs, e.granted_bytes - beside_the_arena, cost::Table());
+    ErrorInfo info = e.info();
+    if (!advice.empty()) info.cure = as_cure(advice);
+    return info;
   }
 
   void claim_folder() {

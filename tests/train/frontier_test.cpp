@@ -3,6 +3,7 @@
 #include "train/frontier.h"
 
 #include "tests/train/tiny_run.h"
+#include "train/machine.h"
 #include "train/plan_report.h"
 
 namespace ringmaster::train {
@@ -18,8 +19,9 @@ const char* const critic =
 
 ProgramOptions programs() { return {.train = true, .validation = true, .threads = 1}; }
 
-PlanReport plan_with(const TinyRun& run, std::vector<std::string> sets, int64_t memory = 0) {
-  return plan(run.resolved(sets), {.memory_bytes = memory});
+// `arena` bytes of a rank, 0: what the machine grants.
+PlanReport plan_with(const TinyRun& run, std::vector<std::string> sets, int64_t arena = 0) {
+  return plan(run.resolved(sets), {.memory_bytes = arena > 0 ? process_bytes(arena) : 0});
 }
 std::vector<std::string> budget(int64_t bytes) {
   return {"activation_checkpoint.mode=budget", fmt::format("activation_checkpoint.budget={}", bytes)};

@@ -57,7 +57,7 @@ PeakBuffer::PeakBuffer(int64_t bytes) {
   if (memory_ == nullptr) {
     throw Error({.kind = ErrorKind::memory,
                  .message = fmt::format("{} bytes to measure a matrix product on were refused", size),
-                 .cure = "raise the memory limit (ulimit -v, cgroup), or measure a smaller model"});
+                 .cure = "raise the memory limit (ulimit -d, ulimit -v, cgroup), or measure a smaller model"});
   }
   if (step == huge_page) ::madvise(memory_.get(), static_cast<size_t>(size), MADV_HUGEPAGE);
 }
