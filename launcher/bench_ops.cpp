@@ -120,7 +120,7 @@ int bench_ops(const Arguments& arguments) {
   std::vector<train::InstructionRow> rows;
   if (has_config) {
     const auto comm = comm::make_single();
-    train::BenchStep bench(*resolved, *comm, 1);
+    train::BenchStep bench(*resolved, *comm, {.warmup = 1});
     rows = train::time_alone(bench, wanted);
   } else {
     rows = train::time_samples(threads, wanted);

@@ -55,6 +55,7 @@ int models(const Arguments& arguments);
 int ops(const Arguments& arguments);
 int doctor(const Arguments& arguments);
 int bench_step(const Arguments& arguments);
+int bench_plan(const Arguments& arguments);
 int bench_ops(const Arguments& arguments);
 int checkpoint_ls(const Arguments& arguments);
 int checkpoint_verify(const Arguments& arguments);

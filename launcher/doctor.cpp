@@ -17,7 +17,6 @@
 #include <mpi.h>
 #include <nlohmann/json.hpp>
 
-#include <pwd.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -111,18 +110,6 @@ Check folder(std::string check, const std::string& path, int64_t enough, std::st
                                : fmt::format("{}, {} free", path, bytes_text(free)),
           .expected = fmt::format("writable, {} free", bytes_text(enough)),
           .cure = std::move(cure)};
-}
-
-std::string cache_folder() {
-  const auto set = [](const char* variable) -> std::string {
-    const char* value = std::getenv(variable);
-    return value == nullptr ? "" : value;
-  };
-  if (const std::string own = set("RINGMASTER_CACHE_DIR"); !own.empty()) return own;
-  if (const std::string cache = set("XDG_CACHE_HOME"); !cache.empty()) return cache + "/ringmaster";
-  std::string home = set("HOME");
-  if (const passwd* user = home.empty() ? ::getpwuid(::geteuid()) : nullptr) home = user->pw_dir;
-  return home + "/.cache/ringmaster";
 }
 
 // It need not exist yet: then the nearest folder above it must be writable.

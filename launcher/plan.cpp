@@ -5,10 +5,16 @@
 #include "launcher/arguments.h"
 #include "launcher/commands.h"
 #include "launcher/output.h"
+#include "train/calibrate.h"
+#include "train/costs.h"
 #include "train/machine.h"
 #include "train/plan_report.h"
 
 #include <nlohmann/json.hpp>
+
+#include <unistd.h>
+
+#include <optional>
 
 namespace ringmaster::launcher {
 namespace {
@@ -37,21 +43,67 @@ void check_isa(const std::string& name) {
        .cure = fmt::format("leave --isa away, or plan on a machine with {}", name)});
 }
 
+// On a terminal a line that grows, elsewhere nothing until it is done.
+void show_progress(double share, const std::string& what) {
+  constexpr int cells = 24;
+  if (::isatty(STDERR_FILENO) == 0) return;
+  const auto full = static_cast<size_t>(share * cells);
+  const bool unicode = train::utf8_locale();
+  std::string bar;
+  for (size_t i = 0; i < cells; ++i) bar += i < full ? (unicode ? "█" : "#") : (unicode ? "░" : ".");
+  chatter(fmt::format("\rcalibrating  {}  {}\033[K", bar, what));
+}
+
+train::Calibration calibrate(const config::Resolved& resolved, int threads) {
+  const train::Calibration found = train::calibrate(resolved, {.threads = threads, .progress = show_progress});
+  if (::isatty(STDERR_FILENO) != 0) chatter("\r\033[K");
+  std::string kept = "kept in " + train::costs_file(threads).string();
+  try {
+    train::keep_costs(found.table, threads);
+  } catch (const Error& e) { kept = "not kept: " + e.info().message; }
+  const int64_t layers = resolved.config.model.layers;
+  note(fmt::format("calibrated {} kinds of instructions in {:.1f} s, {} steps of {}; {}", found.table.size(),
+                   found.seconds, found.steps,
+                   found.layers == layers ? "the model" : fmt::format("{} of its {} layers", found.layers, layers),
+                   kept));
+  return found;
+}
+
+nlohmann::json to_json(const train::Calibration& found) {
+  return {{"instructions", found.table.size()},
+          {"layers", found.layers},
+          {"steps", found.steps},
+          {"seconds", found.seconds},
+          {"product_seconds", found.product_seconds},
+          {"outside_seconds", found.outside_seconds}};
+}
+
 }  // namespace
 
 int plan(const Arguments& arguments) {
   if (const auto isa = arguments.value("--isa")) check_isa(*isa);
   const auto memory = arguments.bytes("--memory");
   const config::Resolved resolved = arguments.load_config();
-  const train::PlanReport report = train::plan(resolved, {.ranks = static_cast<int>(resolved.config.launch.ranks),
-                                                          .threads = 0,
-                                                          .memory_bytes = memory.value_or(0),
-                                                          .sweep = arguments.has("--sweep") ? budgets_of_a_sweep : 0});
+  const auto ranks = static_cast<int>(resolved.config.launch.ranks);
+  train::PlanOptions options{.ranks = ranks,
+                             .threads = train::threads_per_rank(resolved.config.launch.threads_per_rank, ranks),
+                             .memory_bytes = memory.value_or(0),
+                             .sweep = arguments.has("--sweep") ? budgets_of_a_sweep : 0};
+  options.costs = train::load_costs(options.threads);
+  std::optional<train::Calibration> calibration;
+  if (arguments.has("--calibrate")) {
+    calibration = calibrate(resolved, options.threads);
+    options.costs.merge(calibration->table);
+  }
+  const train::PlanReport report = train::plan(resolved, options);
   if (const auto svg = arguments.value("--svg")) write_file_atomic(*svg, train::to_svg(report));
-  if (arguments.has("--json"))
-    print_json(train::to_json(report));
-  else
+  if (arguments.has("--json")) {
+    nlohmann::json out = train::to_json(report);
+    if (calibration) out["calibration"] = to_json(*calibration);
+    print_json(out);
+  } else {
     print(train::to_text(report));
+  }
   return memory && !report.fits ? 3 : 0;
 }
 

@@ -2,12 +2,14 @@
 #include "core/file.h"
 
 #include <fcntl.h>
+#include <pwd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -234,6 +236,18 @@ std::vector<std::string> list_folder(const Path& path) {
   }
   std::sort(names.begin(), names.end());
   return names;
+}
+
+Path cache_folder() {
+  const auto set = [](const char* variable) -> std::string {
+    const char* value = std::getenv(variable);
+    return value == nullptr ? "" : value;
+  };
+  if (const std::string own = set("RINGMASTER_CACHE_DIR"); !own.empty()) return own;
+  if (const std::string cache = set("XDG_CACHE_HOME"); !cache.empty()) return Path(cache) / "ringmaster";
+  std::string home = set("HOME");
+  if (const passwd* user = home.empty() ? ::getpwuid(::geteuid()) : nullptr) home = user->pw_dir;
+  return Path(home) / ".cache" / "ringmaster";
 }
 
 }  // namespace ringmaster

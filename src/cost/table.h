@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // table: how long an instruction takes. Measured ones are known by what they must have in common to take the same time (op, attributes,
-// types, threads: ir::kernel_key); the others are estimated by a roofline: the longer of their products at the machine's peak and their
-// bytes at its bandwidth.
+// types: ir::kernel_key; a table is of one number of threads). One of other shapes is taken to be as fast, for its products or its
+// bytes, as its op was where it was measured. Else a roofline: the longer of the products at a machine's peak and the bytes at its
+// bandwidth.
 #pragma once
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 
 namespace ringmaster::cost {
 
 struct Work {
-  std::string key;
+  std::string key;      // begins with the op's name
   int64_t flops = 0;    // in matrix products
   bool narrow = false;  // of 16-bit operands
   int64_t bytes = 0;    // read and written
@@ -24,14 +26,31 @@ struct Rates {
 
 class Table {
  public:
-  void set(const std::string& key, double seconds) { measured_[key] = seconds; }
+  void set(const Work& work, double seconds);  // of one run
+  void merge(const Table& newer);
   double seconds(const Work& work) const;  // of one run
+  // Whether the op was measured, in these shapes or others.
+  bool has(const Work& work) const;
+  size_t size() const { return measured_.size(); }
+
+  // A line each; from_text gives an empty table where the text is not one of to_text, whole.
+  std::string to_text() const;
+  static Table from_text(std::string_view text);
 
  private:
+  struct Measured {
+    Work work;
+    double seconds = 0;
+  };
+  struct Sum {
+    double flops = 0, bytes = 0, seconds = 0;
+  };
+  void sum_up();
   double estimate(const Work& work) const;
 
   Rates rates_;
-  std::map<std::string, double> measured_;
+  std::map<std::string, Measured> measured_;  // by key
+  std::map<std::string, Sum> of_op_;          // all that was measured of an op and a width of its products
 };
 
 }  // namespace ringmaster::cost

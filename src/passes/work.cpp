@@ -34,8 +34,12 @@ cost::Work work_from_sum(const Graph& graph, const Node& node) {
   return work(node, in, out);
 }
 
+bool takes_time(const Graph& graph, const Node& node) {
+  return node.op->cpu != nullptr && !lies_in_its_input(graph, node);
+}
+
 double seconds_of(const Graph& graph, const Node& node, const cost::Table& costs) {
-  if (node.op->cpu == nullptr || lies_in_its_input(graph, node)) return 0;
+  if (!takes_time(graph, node)) return 0;
   return costs.seconds(work_of(graph, node));
 }
 

@@ -10,7 +10,8 @@ cost::Work work_of(const ir::Graph& graph, const ir::Node& node);
 // Of a node that adds first, where it starts from its sum.
 cost::Work work_from_sum(const ir::Graph& graph, const ir::Node& node);
 
-// What a node runs in, in seconds of the cost table; 0 where nothing runs (views, leaves, collectives).
+bool takes_time(const ir::Graph& graph, const ir::Node& node);  // not so views, leaves and collectives
+// What a node runs in, in seconds of the cost table; 0 where it takes none.
 double seconds_of(const ir::Graph& graph, const ir::Node& node, const cost::Table& costs);
 
 // The time of `repeats` runs over so many grains each: of what runs without recompute, and of what recompute added.

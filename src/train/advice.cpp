@@ -136,7 +136,7 @@ std::string flags_of(const Advice& a) {
   return flags;
 }
 std::string what_it_does(const Advice& a) {
-  return fmt::format("peak {}, {} a step (estimated); {}", bytes_text(a.peak_bytes), short_seconds(a.step_seconds),
+  return fmt::format("peak {}, about {} a step; {}", bytes_text(a.peak_bytes), short_seconds(a.step_seconds),
                      a.smaller_model  ? "a smaller model"
                      : a.changes_bits ? "other bits than now"
                                       : "the same bits");

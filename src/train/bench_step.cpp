@@ -2,6 +2,7 @@
 #include "train/bench_step.h"
 
 #include "core/philox.h"
+#include "train/costs.h"
 #include "train/feed.h"
 #include "train/machine.h"
 
@@ -30,17 +31,17 @@ InstructionRow row_of(const ir::Graph& graph, const ir::Node& node) {
   return row;
 }
 
-BenchStep::BenchStep(const config::Resolved& resolved, comm::Communicator& comm, int64_t warmup)
+BenchStep::BenchStep(const config::Resolved& resolved, comm::Communicator& comm, const BenchStepOptions& bench)
     : config_(resolved.config), comm_(comm), wire_(comm) {
   check_recipe(resolved);
-  SessionOptions options{
-      .programs = {.train = true, .threads = threads_per_rank(config_.launch.threads_per_rank, comm.node_size())},
-      .profile = true};
+  const int threads = threads_per_rank(config_.launch.threads_per_rank, comm.node_size());
+  const cost::Table costs = bench.costs != nullptr ? *bench.costs : share_costs(wire_, threads);
+  const SessionOptions options{.programs = {.train = true, .threads = threads, .costs = &costs}, .profile = true};
   session_ = std::make_unique<Session>(config_, comm, options);
   session_->initialise(config_.training.seed);
   phases_ = phase_runs(*session_, wire_);
   if (config_.data.source != "file") samples_ = data::open(config_).training;
-  for (int64_t i = 0; i < warmup; ++i) step();
+  for (int64_t i = 0; i < bench.warmup; ++i) step();
   for (const PhaseRun& phase : phases_) phase.program().reset_profile();
 }
 

@@ -17,10 +17,15 @@ namespace ringmaster::train {
 // What tables show of a node: all but its times, runs and FLOPs.
 InstructionRow row_of(const ir::Graph& graph, const ir::Node& node);
 
+struct BenchStepOptions {
+  int64_t warmup = 3;                  // steps
+  const cost::Table* costs = nullptr;  // budgets are planned by it; null: what is kept of this machine
+};
+
 class BenchStep {
  public:
-  // Compiles, initialises the weights and runs `warmup` steps. All ranks of `comm` construct and call together. Blocks.
-  BenchStep(const config::Resolved& resolved, comm::Communicator& comm, int64_t warmup = 3);
+  // Compiles, initialises the weights and warms up. All ranks of `comm` construct and call together. Blocks.
+  BenchStep(const config::Resolved& resolved, comm::Communicator& comm, const BenchStepOptions& options = {});
 
   // Seconds of each of `steps` steps, rank 0's clock, all ranks entering together.
   std::vector<double> run(int64_t steps);

@@ -2,7 +2,7 @@
 #include "train/plan_report.h"
 
 #include "passes/budget.h"
-#include "passes/work.h"
+#include "train/costs.h"
 #include "train/feed.h"
 #include "train/machine.h"
 #include "train/session.h"
@@ -116,7 +116,6 @@ PlanReport plan(const config::Resolved& resolved, const PlanOptions& options) {
                     .compute = resolved.config.precision.compute,
                     .isa = isa()};
   const config::Config& c = resolved.config;
-  const cost::Table costs;
   check_recipe(resolved);
   report.threads = options.threads > 0 ? options.threads : threads_per_rank(c.launch.threads_per_rank, options.ranks);
   ProgramOptions programs{.train = true,
@@ -125,7 +124,7 @@ PlanReport plan(const config::Resolved& resolved, const PlanOptions& options) {
                           .threads = report.threads,
                           .segment_bytes = c.comm.segment_bytes,
                           .explain = true,
-                          .costs = &costs};
+                          .costs = &options.costs};
   for (int rank = 0; rank < options.ranks; ++rank) {
     programs.rank = rank;
     const Programs compiled = compile(c, programs);
@@ -137,10 +136,9 @@ PlanReport plan(const config::Resolved& resolved, const PlanOptions& options) {
     report.parameters = compiled.recipe->num_parameters();
     report.peak = find_peak(highest(compiled));
     report.timeline = timeline_of(highest(compiled), compiled.layout);
-    report.recompute = recompute_report(compiled, c, costs);
-    for (const models::Phase& phase : compiled.recipe->phases)
-      report.predicted_step_seconds +=
-          passes::seconds_of(compiled.find(phase.name)->graph, costs, compiled.deal.count, phase.repeats).sum();
+    report.recompute = recompute_report(compiled, c, options.costs);
+    report.predicted_step_seconds = step_seconds(compiled, options.costs);
+    report.calibrated = is_calibrated(compiled, options.costs);
   }
   const MemoryLimit limit = memory_limit(options.ranks);
   report.memory_limit = options.memory_bytes > 0 ? options.memory_bytes : limit.bytes;
@@ -148,8 +146,8 @@ PlanReport plan(const config::Resolved& resolved, const PlanOptions& options) {
   for (const RankPlan& rank : report.per_rank)
     report.fits = report.fits && (report.memory_limit == 0 || rank.process_bytes <= report.memory_limit);
   programs.rank = 0;
-  if (!report.fits) report.advice = advise(c, programs, report.memory_limit - beside_the_arena, costs);
-  if (options.sweep > 0) report.sweep = Frontier(c, programs, costs).points(options.sweep);
+  if (!report.fits) report.advice = advise(c, programs, report.memory_limit - beside_the_arena, options.costs);
+  if (options.sweep > 0) report.sweep = Frontier(c, programs, options.costs).points(options.sweep);
   return report;
 }
 
@@ -169,7 +167,7 @@ std::string sweep_text(const std::vector<FrontierPoint>& sweep, bool unicode) {
   const double most = static_cast<double>(sweep.front().budget_bytes), least = sweep.front().step_seconds;
   double slowest = 0;
   for (const FrontierPoint& p : sweep) slowest = std::max(slowest, p.step_seconds - least);
-  std::string out = "\n  activations                          peak a rank  step (estimated)\n";
+  std::string out = "\n  activations                          peak a rank       step\n";
   for (const FrontierPoint& p : sweep) {
     const std::string memory = bar(static_cast<double>(p.budget_bytes) / most, unicode);
     const double more = p.step_seconds - least;
@@ -204,7 +202,7 @@ nlohmann::json to_json(const PlanReport& r) {
           {"threads_per_rank", r.threads},
           {"isa", r.isa},
           {"compute", r.compute},
-          {"calibrated", false},
+          {"calibrated", r.calibrated},
           {"plan_hash", r.plan_hash},
           {"parameters", r.parameters},
           {"flops_per_step", r.flops_per_step},
@@ -249,6 +247,9 @@ std::string to_text(const PlanReport& r) {
       fmt::format("step           {} parameters, {}FLOP in matrix products, {} on the wire\n",
                   count_text(static_cast<double>(r.parameters), " "),
                   count_text(static_cast<double>(r.flops_per_step), " "), bytes_text(most.wire_bytes_sent) + " a rank");
+  out += fmt::format("time           {} a step without communication, {}\n", short_seconds(r.predicted_step_seconds),
+                     r.calibrated ? "as measured on this machine"
+                                  : "estimated for a machine of two cores: --calibrate measures this one");
   std::string grains;
   int64_t num_grains = 0;
   for (const RankPlan& p : r.per_rank) {

@@ -22,6 +22,7 @@ struct PlanOptions {
   int threads = 0;  // a rank; 0: launch.threads_per_rank, and if that is auto, what this machine gives `ranks` ranks
   int64_t memory_bytes = 0;  // --memory, for the process of each rank; 0: the limit of this machine
   int sweep = 0;             // so many budgets, 2 or more; 0: none
+  cost::Table costs = {};    // of `threads`; empty: estimates
 };
 
 struct RankPlan {
@@ -50,7 +51,8 @@ struct PlanReport {
     std::vector<Tensor> tensors;  // that live at the instruction where most bytes do, largest first
   } peak;
   Timeline timeline;                  // of the highest program of rank 0
-  double predicted_step_seconds = 0;  // of rank 0, estimated, without communication
+  double predicted_step_seconds = 0;  // of rank 0, without communication
+  bool calibrated = false;            // by what was measured on this machine; else all or some of it is an estimate
   RecomputeReport recompute;
   std::vector<FrontierPoint> sweep;  // from the most bytes to the least
   std::vector<Advice> advice;        // where it does not fit

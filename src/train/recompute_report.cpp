@@ -101,7 +101,7 @@ std::string short_seconds(double seconds) {
 std::string to_text(const RecomputeReport& r) {
   if (r.mode == "none") return "";
   std::string out =
-      fmt::format("recompute      {}{}: activations {} in place of {}, {} a step more, {:.1f} % (estimated)\n", r.mode,
+      fmt::format("recompute      {}{}: activations {} in place of {}, {} a step more, {:.1f} %\n", r.mode,
                   r.budget_bytes ? " " + bytes_text(*r.budget_bytes) : "", bytes_text(r.activation_bytes),
                   bytes_text(r.bytes_of_none), short_seconds(r.extra_seconds), 100 * r.extra_seconds / r.step_seconds);
   if (r.minimum_budget_bytes)

@@ -63,7 +63,8 @@ Json summary_json(const End& end, const Facts& facts, const Progress& p,
   j["tokens_per_second_median"] =
       step_seconds > 0 ? Json(static_cast<double>(p.tokens_per_step) / step_seconds) : Json(nullptr);
   j["step_seconds_median"] = step_seconds > 0 ? Json(step_seconds) : Json(nullptr);
-  j["predicted_step_seconds"] = nullptr;
+  j["predicted_step_seconds"] = facts.predicted_step_seconds;
+  j["calibrated"] = facts.calibrated;
   j["first_step_seconds"] = p.step_seconds.empty() ? Json(nullptr) : Json(p.step_seconds.front());
   j["wall_seconds"] = p.wall_seconds;
   j["peak_bytes_planned"] = column(ranks, &RankNumbers::peak_bytes_planned);

@@ -28,6 +28,8 @@ struct Facts {
   int ranks = 1, threads = 1;
   int64_t parameters = 0;
   std::string compute, cpu, isa, version, build_hash, config_hash, data_hash, plan_hash;
+  double predicted_step_seconds = 0;  // of rank 0
+  bool calibrated = false;            // that is measured on this machine
 };
 std::string build_hash();  // SHA-256 of the running program; "" if it cannot be read
 

@@ -7,6 +7,7 @@
 #include "models/models.h"
 #include "passes/passes.h"
 #include "train/advice.h"
+#include "train/costs.h"
 #include "train/loop.h"
 #include "train/machine.h"
 
@@ -146,12 +147,14 @@ class Run {
   }
 
   void build_session() {
+    costs_ = share_costs(wire_, num_threads());
     wire_.agree("session", [&] {
       if (!root_) data_ = data::open(resolved_.config);
       SessionOptions session;
       session.programs = {.train = true,
                           .validation = true,
                           .threads = num_threads(),
+                          .costs = &costs_,
                           .dump_graph = root_ ? options_.dump_graph : "",
                           .disabled_passes = options_.disabled_passes,
                           .log = [&](const std::string& line) { log_.line(line); }};
@@ -177,7 +180,9 @@ class Run {
               .build_hash = build_hash(),
               .config_hash = config::config_hash(resolved_.config),
               .data_hash = data_hash_,
-              .plan_hash = session_->programs().hash()};
+              .plan_hash = session_->programs().hash(),
+              .predicted_step_seconds = step_seconds(session_->programs(), costs_),
+              .calibrated = is_calibrated(session_->programs(), costs_)};
     terminal_.units(data::offer(resolved_.config).items, session_->recipe().evaluators.front().unit);
     terminal_.headline({.name = Path(resolved_.file).stem().string(),
                         .parameters = facts_.parameters,
@@ -196,7 +201,7 @@ class Run {
     programs.ranks = wire_.comm().size();
     programs.dump_graph.clear();
     programs.log = nullptr;
-    const auto advice = advise(resolved_.config, programs, e.granted_bytes - beside_the_arena, cost::Table());
+    const auto advice = advise(resolved_.config, programs, e.granted_bytes - beside_the_arena, costs_);
     ErrorInfo info = e.info();
     if (!advice.empty()) info.cure = as_cure(advice);
     return info;
@@ -376,6 +381,7 @@ class Run {
   Facts facts_;
   std::optional<MetricsFile> metrics_;
   Progress progress_;
+  cost::Table costs_;
   std::optional<Loop> loop_;
 };
 

@@ -97,7 +97,7 @@ TEST(Budget, GoesByTheCostsThatWereMeasured) {
   };
   EXPECT_TRUE(again().contains("gelu"));
   for (const ir::NodeId id : graph.regions()[0].nodes)
-    if (graph.node(id).op->name == std::string("gelu")) costs.set(work_of(graph, graph.node(id)).key, 1.0);
+    if (graph.node(id).op->name == std::string("gelu")) costs.set(work_of(graph, graph.node(id)), 1.0);
   EXPECT_FALSE(again().contains("gelu"));
 }
 

@@ -134,7 +134,7 @@ TEST(BenchStep, TimesStepsWithoutData) {
   config::Resolved resolved = run.resolved();
   resolved.config.data.path.clear();
   comm::run_ranks(2, [&](comm::Communicator& comm) {
-    BenchStep bench(resolved, comm, 1);
+    BenchStep bench(resolved, comm, {.warmup = 1});
     EXPECT_EQ(bench.run(3).size(), 3U);
     const auto rows = bench.instructions();
     ASSERT_FALSE(rows.empty());

@@ -73,7 +73,7 @@ TEST(Roofline, TheProductsOfAStepAreItsFlops) {
   const TinyRun run;
   const config::Resolved resolved = run.resolved();
   const auto comm = comm::make_single();
-  BenchStep bench(resolved, *comm, 1);
+  BenchStep bench(resolved, *comm, {.warmup = 1});
   bench.run(2);
   double flops = 0;
   for (const auto& [gemm, runs] : step_gemms(bench.instructions())) flops += runs * static_cast<double>(gemm.flops());
@@ -98,7 +98,7 @@ TEST(Roofline, EveryOpThatCountsFlopsNamesItsProducts) {
 TEST(BenchOps, TimesEachInstructionOfAStepAlone) {
   const TinyRun run;
   const auto comm = comm::make_single();
-  BenchStep bench(run.resolved(), *comm, 1);
+  BenchStep bench(run.resolved(), *comm, {.warmup = 1});
   bench.run(1);
   const auto in_step = fold(bench.instructions()),
              alone = time_alone(bench, [](const InstructionRow&) { return true; });
@@ -122,7 +122,7 @@ TEST(BenchOps, LeavesTheStepAlone) {
   const TinyRun run;
   const auto comm = comm::make_single();
   const config::Resolved resolved = run.resolved();
-  BenchStep measured(resolved, *comm, 1), plain(resolved, *comm, 1);
+  BenchStep measured(resolved, *comm, {.warmup = 1}), plain(resolved, *comm, {.warmup = 1});
   time_alone(measured, [](const InstructionRow&) { return true; });
   plain.run(1);
   for (const ir::State& state : plain.session().programs().states) {
