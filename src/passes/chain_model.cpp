@@ -97,7 +97,7 @@ class Modeller {
           if (segment_read(i) != belongs[p] && home_[static_cast<size_t>(i)] != belongs[p]) bytes += value(i).bytes;
       return bytes;
     };
-    return out_of_turn(falling) <= out_of_turn(rest) ? falling : rest;
+    return out_of_turn(falling) < out_of_turn(rest) ? falling : rest;
   }
 
   // Bytes of backward's own values, by place: before the node, and while it runs.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <tuple>
+#include <unordered_set>
 
 #include "core/error.h"
 #include "passes/min_cut.h"
@@ -63,14 +64,14 @@ class Backward {
   int32_t tick() const { return static_cast<int32_t>(own_.size()); }
 
   void make(const std::vector<int32_t>& wanted) {
-    std::vector<int32_t> open;
-    std::vector<bool> runs(model_.makers.size());
+    std::vector<int32_t> open = wanted;
+    std::vector<bool> seen(at_hand_), runs(model_.makers.size());
     bool any = false;
-    for (const int32_t v : wanted) open.push_back(v);
     while (!open.empty()) {
       const auto v = static_cast<size_t>(open.back());
       open.pop_back();
-      if (at_hand_[v]) continue;
+      if (seen[v]) continue;
+      seen[v] = true;
       const SegmentModel::Value& value = model_.values[v];
       runs[static_cast<size_t>(value.maker)] = any = true;
       for (const int32_t from : value.from) open.push_back(from);
@@ -221,14 +222,87 @@ std::vector<std::vector<bool>> cheapest_sets(const SegmentModel& model, const st
   return out;
 }
 
+// From good sets to better ones: each set that no other one beats is tried with one value changed, and then with two, until that
+// leads to no new one (a Pareto local search: Paquete, Chiarandini and Stuetzle 2004). It finds what lies between the prices.
+class Search {
+ public:
+  Search(const SegmentModel& model, const std::vector<int32_t>& open)
+      : model_(model), open_(open), most_tried_((size_t{1} << 22) / model.values.size()) {}
+
+  void offer(const std::vector<bool>& saved) {
+    if (!tried_.insert(saved).second) return;
+    const Saving cost = simulate(model_, saved, false);
+    const auto beats = std::ranges::find_if(best_, [&](const Best& b) { return no_better(cost, b.cost); });
+    if (beats != best_.end()) {
+      // what beats one beats many: it is asked early
+      std::iter_swap(beats, best_.begin() + (beats - best_.begin()) / 2);
+      return;
+    }
+    std::erase_if(best_, [&](const Best& b) { return no_better(b.cost, cost); });
+    best_.push_back({cost, sets_.size()});
+    sets_.push_back(saved);
+  }
+
+  std::vector<Way> run() {
+    for (const bool pairs : {false, true}) {
+      for (size_t next = 0; next < sets_.size() && tried_.size() < most_tried_; ++next)
+        if (std::ranges::find(best_, next, &Best::set) != best_.end()) change(sets_[next], pairs);
+    }
+    std::vector<Way> out;
+    for (const Best& b : best_) out.push_back({b.cost, sets_[b.set]});
+    return out;
+  }
+
+ private:
+  struct Best {
+    Saving cost;
+    size_t set;
+  };
+
+  void change(std::vector<bool> saved, bool pairs) {  // a copy: offers move the sets
+    const auto flip = [&](size_t k) { saved[static_cast<size_t>(open_[k])].flip(); };
+    for (size_t a = 0; a < open_.size(); ++a) {
+      flip(a);
+      if (!pairs) offer(saved);
+      for (size_t b = 0; pairs && b < a; ++b) {
+        flip(b);
+        offer(saved);
+        flip(b);
+      }
+      flip(a);
+    }
+  }
+
+  const SegmentModel& model_;
+  const std::vector<int32_t>& open_;
+  size_t most_tried_;  // half a second for 30 values, some seconds for hundreds
+  std::unordered_set<std::vector<bool>> tried_;
+  std::vector<std::vector<bool>> sets_;  // none of those before it beat it
+  std::vector<Best> best_;               // of them: those that none beats
+};
+
+std::vector<Way> search(const SegmentModel& model, const std::vector<bool>& always, const std::vector<int32_t>& open) {
+  Search search(model, open);
+  std::vector<bool> read = always;
+  for (const int32_t i : open) read[static_cast<size_t>(i)] = !model.values[static_cast<size_t>(i)].wants.empty();
+  search.offer(read);
+  search.offer(always);
+  for (const std::vector<bool>& saved : cheapest_sets(model, always)) search.offer(saved);
+  return search.run();
+}
+
 }  // namespace
 
 Ways find_ways(const SegmentModel& model, int exact) {
   std::vector<bool> always;
   const std::vector<int32_t> open = candidates(model, always);
   Ways out{.exact = std::ssize(open) <= exact};
-  const auto sets = out.exact ? all_sets(always, open) : cheapest_sets(model, always);
-  for (const std::vector<bool>& saved : sets) out.ways.push_back({simulate(model, saved, false), saved});
+  if (out.exact) {
+    for (const std::vector<bool>& saved : all_sets(always, open))
+      out.ways.push_back({simulate(model, saved, false), saved});
+  } else {
+    out.ways = search(model, always, open);
+  }
   prune(out.ways);
   out.alone.push_back({simulate(model, always, true), always});
   return out;

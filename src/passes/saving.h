@@ -55,7 +55,7 @@ Saving simulate(const SegmentModel& model, const std::vector<bool>& saved, bool 
 int64_t forward_peak(const SegmentModel& model, const std::vector<bool>& saved);
 
 // The ways of which none is worse than another one in everything. Up to `exact` values that are worth a thought every set is tried;
-// beyond that, the sets that are cheapest for some price of a byte (a minimum cut for each).
+// beyond that, the sets that are cheapest for some price of a byte (a minimum cut for each) and what a search from those leads to.
 struct Ways {
   std::vector<Way> ways, alone;
   bool exact = true;
