@@ -31,7 +31,7 @@ class RandomChain {
   cost::Table costs(const ir::Graph& graph) {
     cost::Table out;
     for (const ir::NodeId id : graph.regions()[0].nodes)
-      out.set(work_of(graph, graph.node(id)).key,
+      out.set(work_of(graph, graph.node(id)),
               1e-6 * static_cast<double>(below(3) == 0 ? 20 + below(81) : 1 + below(9)));
     return out;
   }
