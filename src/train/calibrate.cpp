@@ -125,7 +125,7 @@ class Calibrator {
   const CalibrateOptions& options_;
   std::unique_ptr<comm::Communicator> comm_;
   ProductAlone product_;
-  const cost::Table estimates_;  // no mode that is measured needs more
+  cost::Table estimates_;  // empty: no mode that is measured needs more
   double begin_ = now();
   int64_t layers_ = 0, steps_ = 0;
   std::vector<double> products_,

@@ -4,6 +4,7 @@
 #include "passes/budget.h"
 #include "train/costs.h"
 #include "train/feed.h"
+#include "train/frontier_plot.h"
 #include "train/machine.h"
 #include "train/session.h"
 #include "train/terminal.h"
@@ -81,15 +82,6 @@ PlanReport::Peak find_peak(const Compiled& program) {
   return peak;
 }
 
-std::string bar(double share, bool unicode) {
-  const int eighths = static_cast<int>(share * 20 * 8 + 0.5);
-  if (!unicode) return std::string(static_cast<size_t>((eighths + 7) / 8), '#');
-  constexpr const char* partial[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
-  std::string out;
-  for (int i = 0; i < eighths / 8; ++i) out += "█";
-  return out + partial[eighths % 8];
-}
-
 std::string where_of(const PlanReport::Peak& peak) {
   return peak.scope.empty() ? peak.instruction : fmt::format("{} ({})", peak.scope, peak.instruction);
 }
@@ -158,24 +150,6 @@ nlohmann::json sweep_json(const std::vector<FrontierPoint>& sweep) {
   for (const FrontierPoint& p : sweep)
     out.push_back(
         {{"budget_bytes", p.budget_bytes}, {"peak_bytes", p.peak_bytes}, {"predicted_step_seconds", p.step_seconds}});
-  return out;
-}
-
-// Memory and time side by side, each as a share of the most.
-std::string sweep_text(const std::vector<FrontierPoint>& sweep, bool unicode) {
-  if (sweep.empty()) return "";
-  const double most = static_cast<double>(sweep.front().budget_bytes), least = sweep.front().step_seconds;
-  double slowest = 0;
-  for (const FrontierPoint& p : sweep) slowest = std::max(slowest, p.step_seconds - least);
-  std::string out = "\n  activations                          peak a rank       step\n";
-  for (const FrontierPoint& p : sweep) {
-    const std::string memory = bar(static_cast<double>(p.budget_bytes) / most, unicode);
-    const double more = p.step_seconds - least;
-    const std::string added = more > 0 ? bar(more / slowest, unicode) : "";
-    out += fmt::format("  {:>11}  {}{} {:>12}  {:>9} {:>+7.1f} %{}{}\n", bytes_text(p.budget_bytes), memory,
-                       std::string(20 - std::min<size_t>(cells(memory), 20), ' '), bytes_text(p.peak_bytes),
-                       short_seconds(p.step_seconds), 100 * more / least, added.empty() ? "" : "  ", added);
-  }
   return out;
 }
 
@@ -261,15 +235,15 @@ std::string to_text(const PlanReport& r) {
   if (!idle.empty()) out += fmt::format("idle           {}\n", idle);
   out += to_text(r.recompute);
   out += to_text(r.advice);
-  out += sweep_text(r.sweep, unicode);
+  out += frontier_text(r.sweep, unicode);
   return out;
 }
 
 std::string to_svg(const PlanReport& r) {
-  return to_svg(r.timeline,
-                fmt::format("{} on {} rank{} x {} thread{}, {}", r.name, r.ranks, r.ranks == 1 ? "" : "s", r.threads,
-                            r.threads == 1 ? "" : "s", r.compute),
-                where_of(r.peak));
+  const std::string title = fmt::format("{} on {} rank{} x {} thread{}, {}", r.name, r.ranks, r.ranks == 1 ? "" : "s",
+                                        r.threads, r.threads == 1 ? "" : "s", r.compute);
+  if (r.sweep.empty()) return to_svg(r.timeline, title, where_of(r.peak));
+  return frontier_svg(r.sweep, title, r.calibrated ? "times as measured on this machine" : "times are estimates");
 }
 
 }  // namespace ringmaster::train

@@ -65,6 +65,6 @@ struct PlanReport {
 PlanReport plan(const config::Resolved& resolved, const PlanOptions& options);
 nlohmann::json to_json(const PlanReport& report);  // schema ringmaster.plan/1
 std::string to_text(const PlanReport& report);     // for a terminal; UTF-8 unless the locale is not
-std::string to_svg(const PlanReport& report);      // the timeline
+std::string to_svg(const PlanReport& report);      // the frontier of a sweep, else the timeline
 
 }  // namespace ringmaster::train

@@ -107,7 +107,7 @@ std::string to_text(const RecomputeReport& r) {
   if (r.minimum_budget_bytes)
     out += fmt::format("               the least budget is {}", bytes_text(*r.minimum_budget_bytes));
   if (const auto gap = r.gap())
-    out += fmt::format("; no schedule is faster by more than {:.2f} % of a step", 100 * *gap);
+    out += fmt::format("; no schedule of its kind is faster by more than {:.2f} % of a step", 100 * *gap);
   if (r.minimum_budget_bytes) out += "\n";
   for (size_t i = 0; i < r.items.size();) {  // blocks that are alike in one row
     size_t end = i + 1;

@@ -55,6 +55,15 @@ std::string count_text(double count, const char* gap) {
                      : fmt::format("{:.0f}{}{}", count, gap, units[unit]);
 }
 
+std::string bar(double share, bool unicode) {
+  const int eighths = static_cast<int>(share * 20 * 8 + 0.5);
+  if (!unicode) return std::string(static_cast<size_t>((eighths + 7) / 8), '#');
+  constexpr const char* partial[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
+  std::string out;
+  for (int i = 0; i < eighths / 8; ++i) out += "█";
+  return out + partial[eighths % 8];
+}
+
 size_t cells(std::string_view text) {
   return static_cast<size_t>(
       std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));

@@ -75,6 +75,8 @@ class Terminal {
 // "3.2M" (`gap` stands before the unit), "61 MiB", "1:02:03"
 std::string count_text(double count, const char* gap = "");
 std::string bytes_text(int64_t bytes);
+// A bar of at most 20 cells.
+std::string bar(double share, bool unicode);
 // Cells of the screen: code points, as all that we print is one cell wide.
 size_t cells(std::string_view text);
 std::string duration_text(double seconds);

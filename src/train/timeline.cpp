@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/timeline.h"
 
+#include "train/svg.h"
 #include "train/terminal.h"
 
 #include <algorithm>
@@ -86,20 +87,7 @@ std::string to_text(const Timeline& t, bool unicode) {
 namespace {
 
 constexpr const char* colors[] = {"#8d99ae", "#bc6c25", "#6a994e", "#e07a5f", "#3d5a80"};  // by kind
-constexpr double left = 90, right = 940, top = 60, bottom = 350;
-
-std::string escaped(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '&': out += "&amp;"; break;
-      default: out += c;
-    }
-  }
-  return out;
-}
+constexpr double left = plot_left, right = plot_right, top = plot_top, bottom = plot_bottom;
 
 // A step outline: the upper edge from left to right, the lower one back.
 std::string outline(const std::vector<int64_t>& low, const std::vector<int64_t>& high, double most) {
@@ -121,19 +109,16 @@ std::string axes(const Timeline& t, double most) {
   std::string out;
   for (int k = 0; k <= 4; ++k) {
     const double y = bottom - (bottom - top) * k / 4;
-    out +=
-        fmt::format("<line x1=\"{0}\" y1=\"{2:.1f}\" x2=\"{1}\" y2=\"{2:.1f}\" stroke=\"#dddddd\"/>\n", left, right, y);
-    out += fmt::format("<text x=\"{}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>\n", left - 8, y + 4,
-                       bytes_text(static_cast<int64_t>(most * k / 4)));
+    out += svg_line(left, y, right, y, "#dddddd");
+    out += svg_text(left - 8, y + 4, bytes_text(static_cast<int64_t>(most * k / 4)), "end");
   }
   const auto n = static_cast<double>(t.moments.size());
   const std::pair<int64_t, const char*> parts[] = {{0, "forward"}, {t.backward, "backward"}, {t.update, "update"}};
   for (const auto& [at, name] : parts) {
     if (at >= static_cast<int64_t>(t.moments.size())) continue;
     const double x = left + (right - left) * static_cast<double>(at) / n;
-    out += fmt::format("<line x1=\"{0:.1f}\" y1=\"{1}\" x2=\"{0:.1f}\" y2=\"{2}\" stroke=\"#999999\"/>\n", x, top,
-                       bottom + 6);
-    out += fmt::format("<text x=\"{:.1f}\" y=\"{}\">{}</text>\n", x + 4, bottom + 18, name);
+    out += svg_line(x, top, x, bottom + 6, "#999999");
+    out += svg_text(x + 4, bottom + 18, name);
   }
   return out;
 }
@@ -142,15 +127,10 @@ std::string axes(const Timeline& t, double most) {
 
 std::string to_svg(const Timeline& t, const std::string& title, const std::string& where) {
   if (t.moments.empty()) return "";
-  std::string out =
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 960 420\" width=\"960\" height=\"420\" "
-      "font-family=\"sans-serif\" font-size=\"12\" fill=\"#333333\">\n<rect width=\"960\" height=\"420\" "
-      "fill=\"white\"/>\n";
   int64_t peak = 1;
   for (const Timeline::Moment& moment : t.moments) peak = std::max(peak, moment.sum());
-  out += fmt::format("<text x=\"{}\" y=\"24\" font-size=\"16\">{}</text>\n", left, escaped(title));
-  out += fmt::format("<text x=\"{}\" y=\"44\">{} alive at the most, at {}; beside {} of weights and optimizer</text>\n",
-                     left, bytes_text(peak), escaped(where), bytes_text(t.states));
+  std::string out = svg_sheet(title, fmt::format("{} alive at the most, at {}; beside {} of weights and optimizer",
+                                                 bytes_text(peak), where, bytes_text(t.states)));
   const double most = 1.05 * static_cast<double>(peak);
   out += axes(t, most);
   std::vector<int64_t> low(t.moments.size()), high(t.moments.size());
@@ -164,8 +144,7 @@ std::string to_svg(const Timeline& t, const std::string& title, const std::strin
     if (largest > 0) {
       out += fmt::format("<path d=\"{}\" fill=\"{}\"/>\n", outline(low, high, most), colors[k]);
       out += fmt::format("<rect x=\"{:.0f}\" y=\"388\" width=\"12\" height=\"12\" fill=\"{}\"/>", key, colors[k]);
-      out += fmt::format("<text x=\"{:.0f}\" y=\"398\">{} {}</text>\n", key + 18, ir::name(Timeline::kinds[k]),
-                         bytes_text(largest));
+      out += svg_text(key + 18, 398, fmt::format("{} {}", ir::name(Timeline::kinds[k]), bytes_text(largest)));
       key += 172;
     }
     low = high;
