@@ -75,7 +75,7 @@ void run_steps(Row& row, comm::Communicator& comm, const train::Calibration& cal
     ratios.push_back(lap.ratio());
     sum += static_cast<double>(lap.steps) * lap.step;
   }
-  row.predicted.push_back(train::step_seconds(programs, calibration.table) + calibration.outside_seconds);
+  row.predicted.push_back(train::step_seconds(programs, calibration.table));
   row.predicted_products.push_back(row.predicted.back() / calibration.product_seconds);
   row.measured.push_back(median(steps));
   row.measured_products.push_back(median(ratios));

@@ -9,6 +9,7 @@
 #include "train/costs.h"
 #include "train/machine.h"
 #include "train/plan_report.h"
+#include "train/terminal.h"
 
 #include <nlohmann/json.hpp>
 
@@ -45,13 +46,9 @@ void check_isa(const std::string& name) {
 
 // On a terminal a line that grows, elsewhere nothing until it is done.
 void show_progress(double share, const std::string& what) {
-  constexpr int cells = 24;
   if (::isatty(STDERR_FILENO) == 0) return;
-  const auto full = static_cast<size_t>(share * cells);
-  const bool unicode = train::utf8_locale();
-  std::string bar;
-  for (size_t i = 0; i < cells; ++i) bar += i < full ? (unicode ? "█" : "#") : (unicode ? "░" : ".");
-  chatter(fmt::format("\rcalibrating  {}  {}\033[K", bar, what));
+  const std::string drawn = train::bar(share, train::utf8_locale());
+  chatter(fmt::format("\rcalibrating  {}{}  {}\033[K", drawn, std::string(20 - train::cells(drawn), ' '), what));
 }
 
 train::Calibration calibrate(const config::Resolved& resolved, int threads) {
@@ -74,8 +71,7 @@ nlohmann::json to_json(const train::Calibration& found) {
           {"layers", found.layers},
           {"steps", found.steps},
           {"seconds", found.seconds},
-          {"product_seconds", found.product_seconds},
-          {"outside_seconds", found.outside_seconds}};
+          {"product_seconds", found.product_seconds}};
 }
 
 }  // namespace
@@ -92,8 +88,12 @@ int plan(const Arguments& arguments) {
   options.costs = train::load_costs(options.threads);
   std::optional<train::Calibration> calibration;
   if (arguments.has("--calibrate")) {
-    calibration = calibrate(resolved, options.threads);
-    options.costs.merge(calibration->table);
+    try {
+      calibration = calibrate(resolved, options.threads);
+      options.costs.merge(calibration->table);
+    } catch (const train::MemoryError& e) {  // the plan says what would fit
+      note("not calibrated: " + e.info().message);
+    }
   }
   const train::PlanReport report = train::plan(resolved, options);
   if (const auto svg = arguments.value("--svg")) write_file_atomic(*svg, train::to_svg(report));

@@ -27,11 +27,11 @@ def ask(*words):
 
 def run(config, way, data, folder):
     if way == "least":
-        code, out, err = ask("plan", config, *flags("99%"), "--json")
+        code, out, err = ask("plan", config, *flags("99%"), "--ranks", "1", "--json")
         if code != 0:
             return {"refused": json.loads(out)["message"] if out else err}
         way = str(json.loads(out)["recompute"]["minimum_budget_bytes"])
-    code, out, err = ask("plan", config, *flags(way), "--json")
+    code, out, err = ask("plan", config, *flags(way), "--ranks", "1", "--json")
     if code != 0:
         return {"refused": (json.loads(out)["message"] if out else err).splitlines()[0]}
     planned = json.loads(out)
@@ -40,7 +40,7 @@ def run(config, way, data, folder):
         words += ["--set", key]
     code, _, err = ask(*words)
     if not planned["memory"]["fits"]:
-        return {"refused": err.splitlines()[0] if code == 3 else f"NOT REFUSED, exit code {code}"}
+        return {"refused": err.splitlines()[0]} if code == 3 else {"failed": f"not refused, exit code {code}: {err.strip()}"}
     if code != 0:
         return {"failed": err.strip()}
     summary = json.loads((Path(folder) / "summary.json").read_text())
@@ -54,7 +54,7 @@ def data_of(config, work):
     text, ids = work / "text.txt", work / "ids.u16"
     if not text.exists():
         text.write_text("all that a ring needs is a way round; " * 4000)
-        ids.write_bytes(bytes(range(256)) * 300)
+        ids.write_bytes(bytes(range(128)) * 600)  # ids below 32,640
     if "source: generated" in config.read_text():
         return []
     return [f"data.path={ids if 'format: uint16' in config.read_text() else text}"]

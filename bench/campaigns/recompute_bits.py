@@ -48,7 +48,7 @@ def main():
                 results[way] = (metrics, summary["params_hash"], summary["state_hash"])
             differ = [way for way in ways if results[way] != results["none"]]
             trials.record(options.out, trial, {"ranks": options.ranks, "ways": len(ways), "steps": 50, "least": least, "most": most,
-                                               "loss": results["none"][0][-1].get("validation_loss"), "differ": differ})
+                                               "loss": [line["loss"] for line in results["none"][0] if "loss" in line][-1], "differ": differ})
     lines = [line for line in map(json.loads, options.out.read_text().splitlines()) if line["campaign"] == "recompute_bits"]
     print(f"{len(lines)} trials of {lines[0]['ways']} runs, {sum(1 for line in lines if line['differ'])} with a run that differs")
     return 1 if any(line["differ"] for line in lines) else 0

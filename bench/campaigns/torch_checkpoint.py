@@ -20,13 +20,15 @@ WORDS = [word for key, value in SHAPE.items() for word in (f"--{key}", str(value
 SAVED = """
 import json, runpy, sys, torch
 shapes, seen = set(), {}
+words = sys.argv[2:]
+rows = tuple(int(words[words.index(key) + 1]) for key in ("--seq", "--dim"))  # activations; the positions' weight is never saved
 init = torch.nn.Parameter.__new__
 def parameter(cls, data=None, requires_grad=True):
     shapes.add(tuple(data.shape)); shapes.add(tuple(data.shape[::-1]))
     return init(cls, data, requires_grad)
 torch.nn.Parameter.__new__ = staticmethod(parameter)
 def pack(tensor):
-    if tuple(tensor.shape) not in shapes:
+    if tuple(tensor.shape) not in shapes or tuple(tensor.shape) == rows:
         storage = tensor.untyped_storage()
         seen[storage.data_ptr()] = max(seen.get(storage.data_ptr(), 0), storage.nbytes())
     return tensor

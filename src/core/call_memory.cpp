@@ -18,7 +18,7 @@ constexpr size_t touched_bytes = size_t{512} << 10;
 constexpr size_t most_lanes = 256, largest_align = 4096;
 
 // The part of one thread. Only that thread allocates; `top` goes back to the start when no block is left. The first `open` bytes may
-// be written: memory that is only reserved counts towards no limit (RLIMIT_DATA).
+// be written: memory that is only reserved does not count towards RLIMIT_DATA.
 struct Lane {
   std::atomic<bool> taken = false;
   size_t open = 0;

@@ -246,7 +246,9 @@ Path cache_folder() {
   if (const std::string own = set("RINGMASTER_CACHE_DIR"); !own.empty()) return own;
   if (const std::string cache = set("XDG_CACHE_HOME"); !cache.empty()) return Path(cache) / "ringmaster";
   std::string home = set("HOME");
-  if (const passwd* user = home.empty() ? ::getpwuid(::geteuid()) : nullptr) home = user->pw_dir;
+  const passwd* user = home.empty() ? ::getpwuid(::geteuid()) : nullptr;
+  if (user != nullptr && user->pw_dir != nullptr) home = user->pw_dir;
+  if (home.empty()) return {};
   return Path(home) / ".cache" / "ringmaster";
 }
 

@@ -80,7 +80,8 @@ void write_file_atomic(const Path& path, std::string_view bytes);
 void write_file_atomic(const Path& path, const std::function<void(File&)>& write);
 
 void make_folders(const Path& path);  // like mkdir -p; an existing folder is fine
-// Where what can be made again is kept: $RINGMASTER_CACHE_DIR, else the user's cache folder. It need not exist.
+// Where what can be made again is kept: $RINGMASTER_CACHE_DIR, else the user's cache folder; empty for a
+// user without a home. It need not exist.
 Path cache_folder();
 void sync_folder(const Path& path);                      // makes the names inside durable
 std::vector<std::string> list_folder(const Path& path);  // names inside, in byte order, without . and ..

@@ -47,16 +47,27 @@ void Table::sum_up() {
     sum.flops += static_cast<double>(m.work.flops);
     sum.bytes += static_cast<double>(m.work.bytes);
     sum.seconds += m.seconds;
+    sum.most_flops = std::max(sum.most_flops, m.work.flops);
+    sum.most_bytes = std::max(sum.most_bytes, m.work.bytes);
   }
 }
 
-bool Table::has(const Work& work) const { return of_op_.contains(op_of(work)); }
+// Small shapes are all overhead and tell little of large ones.
+const Table::Sum* Table::like(const Work& work) const {
+  constexpr int64_t far = 64;
+  const auto found = of_op_.find(op_of(work));
+  if (found == of_op_.end()) return nullptr;
+  const Sum& sum = found->second;
+  return work.flops / far <= sum.most_flops && work.bytes / far <= sum.most_bytes ? &sum : nullptr;
+}
+
+bool Table::has(const Work& work) const { return measured_.contains(work.key) || like(work) != nullptr; }
 
 double Table::seconds(const Work& work) const {
   if (const auto found = measured_.find(work.key); found != measured_.end()) return found->second.seconds;
-  const auto like = of_op_.find(op_of(work));
-  if (like == of_op_.end()) return estimate(work);
-  const Sum& sum = like->second;
+  const Sum* found_like = like(work);
+  if (found_like == nullptr) return estimate(work);
+  const Sum& sum = *found_like;
   if (work.flops > 0 && sum.flops > 0) return sum.seconds * static_cast<double>(work.flops) / sum.flops;
   return sum.bytes > 0 ? sum.seconds * static_cast<double>(work.bytes) / sum.bytes : estimate(work);
 }
@@ -85,7 +96,7 @@ Table Table::from_text(std::string_view text) {
     int width = 0;
     const bool good = read(take(line, ' '), m.seconds) && read(take(line, ' '), m.work.flops) &&
                       read(take(line, ' '), width) && read(take(line, ' '), m.work.bytes);
-    if (!good || !(m.seconds >= 0) || m.work.flops < 0 || m.work.bytes < 0) return {};
+    if (!good || !(m.seconds >= 0 && m.seconds < 1e6) || m.work.flops < 0 || m.work.bytes < 0) return {};
     m.work.narrow = width == 16;
     m.work.key = line;
     table.measured_[m.work.key] = m;

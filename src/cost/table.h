@@ -14,7 +14,7 @@ namespace ringmaster::cost {
 struct Work {
   std::string key;      // begins with the op's name
   int64_t flops = 0;    // in matrix products
-  bool narrow = false;  // of 16-bit operands
+  bool narrow = false;  // of bf16
   int64_t bytes = 0;    // read and written
 };
 
@@ -29,7 +29,7 @@ class Table {
   void set(const Work& work, double seconds);  // of one run
   void merge(const Table& newer);
   double seconds(const Work& work) const;  // of one run
-  // Whether the op was measured, in these shapes or others.
+  // Whether it was measured, or its op in shapes that are not far smaller.
   bool has(const Work& work) const;
   size_t size() const { return measured_.size(); }
 
@@ -44,7 +44,9 @@ class Table {
   };
   struct Sum {
     double flops = 0, bytes = 0, seconds = 0;
+    int64_t most_flops = 0, most_bytes = 0;
   };
+  const Sum* like(const Work& work) const;  // what tells of it; null: nothing
   void sum_up();
   double estimate(const Work& work) const;
 

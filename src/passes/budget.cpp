@@ -162,19 +162,21 @@ Tags Budget::tags_of(const ChainPlan& plan) const {
   return tags;
 }
 
-Budget::Found Budget::obeyed(Tags tags) const {
+const Budget::Found& Budget::obeyed(const Tags& tags) {
+  const auto [known, is_new] = of_tags_.try_emplace(tags);
+  if (!is_new) return known->second;  // budgets that are near to each other lead to the same plan
   Graph obeys = graph_;
   set_tags(obeys, forward_, tags);
   recompute(obeys, {});
-  return {.tags = std::move(tags), .bytes = activation_bytes(obeys), .extra = seconds_of(obeys, costs_, 1).again};
+  return known->second = {.tags = tags, .bytes = activation_bytes(obeys), .extra = seconds_of(obeys, costs_, 1).again};
 }
 
 const Budget::Found& Budget::at(int64_t units) {
   const auto known = found_.find(units);
-  if (known != found_.end()) return known->second;
+  if (known != found_.end()) return *known->second;
   const auto plan = planner_->plan(units);
   CHECK(plan.has_value(), "no schedule within {} units", units);
-  return found_.emplace(units, obeyed(tags_of(*plan))).first->second;
+  return *found_.emplace(units, &obeyed(tags_of(*plan))).first->second;
 }
 
 // What is found for a budget does not depend on what was asked before.

@@ -47,7 +47,7 @@ class Budget {
   Link scaled(const Link& link, double up) const;
   Link floor_of(size_t segment) const;
   Tags tags_of(const ChainPlan& plan) const;
-  Found obeyed(Tags tags) const;
+  const Found& obeyed(const Tags& tags);
   const Found& at(int64_t units);
 
   const ir::Graph& graph_;
@@ -63,8 +63,9 @@ class Budget {
   int64_t bytes_of_none_ = 0;
   bool is_exact_ = true;  // of every segment all ways were tried
   bool has_backward_ = false;
-  std::vector<Found> modes_;        // what the other modes come to: they may do where backward is no chain
-  std::map<int64_t, Found> found_;  // by units
+  std::vector<Found> modes_;  // what the other modes come to: they may do where backward is no chain
+  std::map<Tags, Found> of_tags_;
+  std::map<int64_t, const Found*> found_;  // by units; in of_tags_
 };
 
 }  // namespace ringmaster::passes

@@ -230,7 +230,7 @@ class Search {
       : model_(model), open_(open), most_tried_((size_t{1} << 22) / model.values.size()) {}
 
   void offer(const std::vector<bool>& saved) {
-    if (!tried_.insert(saved).second) return;
+    if (tried_.size() >= most_tried_ || !tried_.insert(saved).second) return;
     const Saving cost = simulate(model_, saved, false);
     const auto beats = std::ranges::find_if(best_, [&](const Best& b) { return no_better(cost, b.cost); });
     if (beats != best_.end()) {

@@ -15,7 +15,8 @@ cost::Work work(const Node& node, const std::vector<ir::Type>& in, const std::ve
   const ir::OpView view{node.attrs, in, out};
   cost::Work w{.key = ir::kernel_key(node, in), .flops = ir::gemm_flops(*node.op, view)};
   if (node.op->gemms != nullptr)
-    for (const ir::Gemm& gemm : node.op->gemms(view)) w.narrow = w.narrow || is_16_bit_float(gemm.dtype);
+    for (const ir::Gemm& gemm : node.op->gemms(view))
+      w.narrow = w.narrow || gemm.dtype == DType::bf16;  // f16 is computed in f32
   for (const ir::Type& t : in) w.bytes += t.bytes();
   for (const ir::Type& t : out) w.bytes += t.bytes();
   return w;

@@ -2,6 +2,7 @@
 #include "train/advice.h"
 
 #include "train/frontier.h"
+#include "train/machine.h"
 #include "train/recompute_report.h"
 #include "train/terminal.h"
 
@@ -49,7 +50,19 @@ class Adviser {
       : options_(options), bytes_(bytes), costs_(costs) {}
 
   // The configuration with as much saved as fits.
-  std::optional<Advice> try_out(const config::Config& config, std::vector<std::string> set) const {
+  std::optional<Advice> try_out(const config::Config& config, const std::vector<std::string>& set) const {
+    try {
+      return advice_of(config, set);
+    } catch (
+        const Error&
+            e) {  // a change that the configuration cannot have: a group of its optimizer names a layer that is gone
+      if (e.info().kind == ErrorKind::config || e.info().kind == ErrorKind::memory) return std::nullopt;
+      throw;
+    }
+  }
+
+ private:
+  std::optional<Advice> advice_of(const config::Config& config, std::vector<std::string> set) const {
     Frontier frontier(config, options_, costs_);
     if (frontier.state_bytes() > bytes_) return std::nullopt;
     const auto point = frontier.within(bytes_);
@@ -63,6 +76,7 @@ class Adviser {
     return advice;
   }
 
+ public:
   // The change, and where it can be made again (a smaller grain) the first time that it suffices.
   std::optional<Advice> try_change(config::Config config, const Change& change) const {
     while (const auto value = change.make(config))
@@ -136,7 +150,8 @@ std::string flags_of(const Advice& a) {
   return flags;
 }
 std::string what_it_does(const Advice& a) {
-  return fmt::format("peak {}, about {} a step; {}", bytes_text(a.peak_bytes), short_seconds(a.step_seconds),
+  return fmt::format("{} a rank, about {} a step; {}", bytes_text(process_bytes(a.peak_bytes)),
+                     short_seconds(a.step_seconds),
                      a.smaller_model  ? "a smaller model"
                      : a.changes_bits ? "other bits than now"
                                       : "the same bits");

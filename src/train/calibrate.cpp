@@ -15,6 +15,7 @@ namespace ringmaster::train {
 namespace {
 
 constexpr int64_t fewest_layers = 2;  // a first and a last one
+constexpr int64_t enough_laps = 25;   // of a mode, for a median
 constexpr const char* modes[] = {"none", "block"};
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
@@ -52,11 +53,7 @@ class Calibrator {
       measure(mode, begin_ + options_.seconds * (mode == modes[0] ? 0.55 : 1.0));
     }
     const double product = median(products_);
-    Calibration out{.layers = layers_,
-                    .steps = steps_,
-                    .seconds = now() - begin_,
-                    .product_seconds = product,
-                    .outside_seconds = product * median(outside_)};
+    Calibration out{.layers = layers_, .steps = steps_, .seconds = now() - begin_, .product_seconds = product};
     for (const auto& [key, kind] : kinds_) out.table.set(kind.work, product * median(kind.ratios));
     return out;
   }
@@ -69,14 +66,22 @@ class Calibrator {
   // All that fit this machine and of which four steps take half of the time.
   int64_t choose_layers() {
     const int64_t all = resolved_.config.model.layers, few = std::min(all, fewest_layers);
-    if (few == all) return all;
+    if (few == all || !can_have(few)) return all;
     say(fmt::format("{} layers", few));
     BenchStep bench(reduced(resolved_, few, modes[0], options_.threads), *comm_, {.warmup = 1, .costs = &estimates_});
     const double step = bench.run(1).front();
+    if (6 * step > options_.seconds) fewest_laps_ = 1;
     const double in_time = 0.5 * options_.seconds / (4 * step / static_cast<double>(few));
     int64_t layers = std::clamp(static_cast<int64_t>(in_time), few, all);
-    while (layers > few && !fits(layers)) layers = std::max(few, layers / 2);
+    while (layers > few && (!can_have(layers) || !fits(layers))) layers = std::max(few, layers / 2);
     return layers;
+  }
+  // A group of the optimizer may name a layer that would be gone.
+  bool can_have(int64_t layers) const {
+    try {
+      check_recipe(reduced(resolved_, layers, modes[0], options_.threads));
+      return true;
+    } catch (const Error&) { return false; }
   }
   bool fits(int64_t layers) const {
     const Programs programs = compile(reduced(resolved_, layers, modes[0], options_.threads).config,
@@ -90,7 +95,7 @@ class Calibrator {
     Laps laps(bench, product_);
     for (const auto& executor : bench.session().executors()) executor->reset_profile();
     double longest = 0;
-    for (int64_t lap = 0; lap < 2 || now() + longest < end; ++lap) {
+    for (int64_t lap = 0; lap < fewest_laps_ || (lap < enough_laps && now() + longest < end); ++lap) {
       const double start = now();
       take(bench, laps.run());
       longest = std::max(longest, now() - start);
@@ -101,10 +106,8 @@ class Calibrator {
   // What the instructions took in the lap that has just been run.
   void take(const BenchStep& bench, const Lap& lap) {
     std::map<std::string, std::pair<double, int64_t>> sums;  // seconds and runs, by key
-    double inside = 0;
     for (const auto& executor : bench.session().executors()) {
       for (const exec::ProfileRow& row : executor->profile()) {
-        inside += row.seconds;
         if (row.runs == 0 || !passes::takes_time(executor->graph(), *row.node)) continue;
         const cost::Work work = passes::work_of(executor->graph(), *row.node);
         kinds_.try_emplace(work.key, Kind{work, {}});
@@ -118,7 +121,6 @@ class Calibrator {
       kinds_.at(key).ratios.push_back(sum.first / static_cast<double>(sum.second) / lap.product);
     steps_ += lap.steps;
     products_.push_back(lap.product);
-    outside_.push_back(lap.ratio() - inside / static_cast<double>(lap.steps) / lap.product);
   }
 
   const config::Resolved& resolved_;
@@ -127,7 +129,7 @@ class Calibrator {
   ProductAlone product_;
   cost::Table estimates_;  // empty: no mode that is measured needs more
   double begin_ = now();
-  int64_t layers_ = 0, steps_ = 0;
+  int64_t layers_ = 0, steps_ = 0, fewest_laps_ = 2;
   std::vector<double> products_,
       outside_;                        // by lap: of the product, seconds; of a step outside its instructions, products
   std::map<std::string, Kind> kinds_;  // by key

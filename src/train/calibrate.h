@@ -14,7 +14,7 @@ namespace ringmaster::train {
 
 struct CalibrateOptions {
   int threads = 1;
-  double seconds = 12;  // how long to measure; two steps of each mode and their preparation are measured in any case
+  double seconds = 12;  // how long to measure; a step or two of each mode of two layers are measured in any case
   std::function<void(double share, const std::string& what)> progress = {};
 };
 
@@ -24,7 +24,6 @@ struct Calibration {
   int64_t steps = 0;           // timed
   double seconds = 0;          // all of it
   double product_seconds = 0;  // median of the product alone (product_alone)
-  double outside_seconds = 0;  // of a step, outside its instructions
 };
 
 // One rank with data of its own, in memory. Blocks; throws as a run of `config` on one rank does, before data is asked for.

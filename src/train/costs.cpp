@@ -4,6 +4,7 @@
 #include "core/file.h"
 #include "passes/work.h"
 #include "train/machine.h"
+#include "train/train.h"
 
 #include <algorithm>
 #include <cctype>
@@ -14,19 +15,23 @@ Path costs_file(int threads) {
   std::string machine = cpu_name() + "-" + isa();
   std::ranges::replace_if(
       machine, [](unsigned char c) { return std::isalnum(c) == 0 && c != '-' && c != '_'; }, '-');
-  return cache_folder() / "costs" / fmt::format("{}-{}-threads.txt", machine, threads);
+  return cache_folder() / "costs" / fmt::format("{}-{}-threads-{}.txt", machine, threads, version());
 }
 
 cost::Table load_costs(int threads) {
   const Path file = costs_file(threads);
   std::error_code error;
-  if (!std::filesystem::exists(file, error)) return {};
+  if (cache_folder().empty() || !std::filesystem::exists(file, error)) return {};
   try {
     return cost::Table::from_text(read_file(file));
   } catch (const Error&) { return {}; }
 }
 
 void keep_costs(const cost::Table& measured, int threads) {
+  if (cache_folder().empty())
+    throw Error({.kind = ErrorKind::io,
+                 .message = "this user has no home folder to keep a cache in",
+                 .cure = "set RINGMASTER_CACHE_DIR"});
   const Path file = costs_file(threads);
   std::error_code error;
   std::filesystem::create_directories(file.parent_path(), error);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// costs: the cost tables of this machine, kept in the cache folder by processor, instruction set and threads, and what a step takes by
+// costs: the cost tables of this machine, kept in the cache folder by processor, instruction set, threads and version, and what a step takes by
 // one. A cache that cannot be read or written only costs time: then the times are estimates.
 #pragma once
 #include "cost/table.h"

@@ -46,18 +46,27 @@ ir::Placement Frontier::place(const Phase& phase, const ir::Graph& graph) {
 }
 
 FrontierPoint Frontier::at(int64_t budget) {
-  FrontierPoint point{.budget_bytes = budget, .peak_bytes = programs_.layout.end};
+  std::vector<passes::Tags> tags;
+  for (const Phase& phase : phases_)
+    for (const auto& plan : phase.budgets) tags.push_back(plan->within(std::max(budget, plan->least().bytes))->tags);
+  const auto [known, is_new] = points_.try_emplace(tags);
+  if (is_new) known->second = measured(tags);
+  FrontierPoint point = known->second;
+  point.budget_bytes = budget;
+  return point;
+}
+
+FrontierPoint Frontier::measured(const std::vector<passes::Tags>& tags) {
+  FrontierPoint point{.peak_bytes = programs_.layout.end};
   for (const Compiled& program : programs_.compiled) {
     const bool is_phase =
         std::ranges::any_of(phases_, [&](const Phase& p) { return p.program == &program && !p.budgets.empty(); });
     if (!is_phase) point.peak_bytes = std::max(point.peak_bytes, program.placement.peak_bytes);
   }
+  auto next = tags.begin();
   for (const Phase& phase : phases_) {
     ir::Graph graph = phase.program->graph;
-    for (const auto& plan : phase.budgets) {
-      const auto found = plan->within(std::max(budget, plan->least().bytes));
-      passes::set_tags(graph, plan->forward(), found->tags);
-    }
+    for (const auto& plan : phase.budgets) passes::set_tags(graph, plan->forward(), *next++);
     passes::recompute(graph, {});
     passes::schedule(graph, {});
     point.peak_bytes = std::max(point.peak_bytes, place(phase, graph).peak_bytes);

@@ -41,12 +41,14 @@ class Frontier {
   };
   int64_t scratch_of(const ir::Graph& graph, const ir::Node& node);
   ir::Placement place(const Phase& phase, const ir::Graph& graph);
+  FrontierPoint measured(const std::vector<passes::Tags>& tags);  // of each budget of each phase
 
   const cost::Table& costs_;
   ProgramOptions options_;
   Programs programs_;
   std::vector<Phase> phases_;
   std::map<std::string, int64_t> scratch_;  // by kernel
+  std::map<std::vector<passes::Tags>, FrontierPoint> points_;
   int64_t least_ = 0, none_ = 0;
 };
 

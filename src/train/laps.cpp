@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <numeric>
 
 namespace ringmaster::train {
 namespace {
@@ -31,7 +32,8 @@ Lap Laps::run() {
   if (before_ == 0) before_ = product_.seconds();
   const std::vector<double> steps = bench_.run(steps_);
   const double behind = product_.seconds();
-  const Lap lap{.step = median(steps), .product = 0.5 * (before_ + behind), .steps = steps_};
+  const double sum = std::accumulate(steps.begin(), steps.end(), 0.0);
+  const Lap lap{.step = sum / static_cast<double>(steps_), .product = 0.5 * (before_ + behind), .steps = steps_};
   before_ = behind;
   steps_ = std::clamp(static_cast<int64_t>(std::ceil(at_once / lap.step)), int64_t{1}, int64_t{1000});
   return lap;

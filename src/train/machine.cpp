@@ -113,7 +113,8 @@ MemoryLimit memory_limit(int node_ranks) {
   const auto take_left = [&](auto resource, const char* used) {
     rlimit space{};
     if (::getrlimit(resource, &space) != 0 || space.rlim_cur == RLIM_INFINITY) return;
-    const int64_t left = static_cast<int64_t>(space.rlim_cur) - proc_kib("/proc/self/status", used);
+    const auto limit_bytes = static_cast<int64_t>(std::min<rlim_t>(space.rlim_cur, int64_t{1} << 62));
+    const int64_t left = limit_bytes - proc_kib("/proc/self/status", used);
     take(std::max<int64_t>(1, process_bytes(left)), "rlimit", true);
   };
   take_left(RLIMIT_AS, "VmSize");

@@ -222,8 +222,7 @@ std::string to_text(const PlanReport& r) {
                   count_text(static_cast<double>(r.parameters), " "),
                   count_text(static_cast<double>(r.flops_per_step), " "), bytes_text(most.wire_bytes_sent) + " a rank");
   out += fmt::format("time           {} a step without communication, {}\n", short_seconds(r.predicted_step_seconds),
-                     r.calibrated ? "as measured on this machine"
-                                  : "estimated for a machine of two cores: --calibrate measures this one");
+                     r.calibrated ? "as measured on this machine" : "estimated: --calibrate measures this machine");
   std::string grains;
   int64_t num_grains = 0;
   for (const RankPlan& p : r.per_rank) {

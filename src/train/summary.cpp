@@ -69,6 +69,7 @@ Json summary_json(const End& end, const Facts& facts, const Progress& p,
   j["wall_seconds"] = p.wall_seconds;
   j["peak_bytes_planned"] = column(ranks, &RankNumbers::peak_bytes_planned);
   j["peak_bytes_measured"] = column(ranks, &RankNumbers::peak_bytes_measured);
+  j["process_bytes_planned"] = column(ranks, &RankNumbers::process_bytes_planned);
   j["process_peak_bytes"] = column(ranks, &RankNumbers::process_peak_bytes);
   j["process_pss_bytes"] = column(ranks, &RankNumbers::process_pss_bytes);
   j["wire_bytes_sent_planned"] = column(ranks, &RankNumbers::wire_bytes_sent_planned);

@@ -148,20 +148,26 @@ class Run {
 
   void build_session() {
     costs_ = share_costs(wire_, num_threads());
-    wire_.agree("session", [&] {
-      if (!root_) data_ = data::open(resolved_.config);
-      SessionOptions session;
-      session.programs = {.train = true,
-                          .validation = true,
-                          .threads = num_threads(),
-                          .costs = &costs_,
-                          .dump_graph = root_ ? options_.dump_graph : "",
-                          .disabled_passes = options_.disabled_passes,
-                          .log = [&](const std::string& line) { log_.line(line); }};
-      try {
-        session_.emplace(resolved_.config, wire_.comm(), session);
-      } catch (const MemoryError& e) { throw Error(advised(e, session.programs)); }
-    });
+    SessionOptions session;
+    session.programs = {.train = true,
+                        .validation = true,
+                        .threads = num_threads(),
+                        .costs = &costs_,
+                        .dump_graph = root_ ? options_.dump_graph : "",
+                        .disabled_passes = options_.disabled_passes,
+                        .log = [&](const std::string& line) { log_.line(line); }};
+    int64_t granted = 0;  // where this rank gets less than it needs
+    try {
+      wire_.agree("session", [&] {
+        if (!root_) data_ = data::open(resolved_.config);
+        try {
+          session_.emplace(resolved_.config, wire_.comm(), session);
+        } catch (const MemoryError& e) {
+          granted = e.granted_bytes;
+          throw;
+        }
+      });
+    } catch (const AgreedError& e) { throw advised(e, session.programs, granted); }
     const std::string mine = session_->programs().graph_hash() + config::config_hash(resolved_.config);
     const std::vector<std::string> plans = wire_.gather("plan", mine);
     wire_.agree("plan", [&] {
@@ -195,16 +201,19 @@ class Run {
     if (!idle.empty() && root_) terminal_.note(idle);
   }
 
-  // What `plan` would say.
-  ErrorInfo advised(const MemoryError& e, ProgramOptions programs) const {
-    programs.rank = wire_.comm().rank();
-    programs.ranks = wire_.comm().size();
+  // Where memory is short, with what `plan` would say of the rank that gets least; every rank is here.
+  AgreedError advised(const AgreedError& e, ProgramOptions programs, int64_t granted) {
+    int64_t least = 0;
+    for (const std::string& text : wire_.gather("granted", std::to_string(granted)))
+      if (const int64_t bytes = std::stoll(text); bytes > 0 && (least == 0 || bytes < least)) least = bytes;
+    if (!root_ || least == 0) return e;
+    programs.ranks = wire_.comm().size();  // and rank 0, which has as many grains as any
     programs.dump_graph.clear();
     programs.log = nullptr;
-    const auto advice = advise(resolved_.config, programs, e.granted_bytes - beside_the_arena, costs_);
     ErrorInfo info = e.info();
+    const auto advice = advise(resolved_.config, programs, least - beside_the_arena, costs_);
     if (!advice.empty()) info.cure = as_cure(advice);
-    return info;
+    return AgreedError(info);
   }
 
   void claim_folder() {

@@ -28,6 +28,8 @@ TEST(CostTable, TakesWhatWasMeasuredAndOtherShapesOfAnOpAsFast) {
   EXPECT_EQ(table.seconds(work("gelu f32[8]", 0, 64)), 3.0);
   EXPECT_EQ(table.seconds(work("gelu f32[24]", 0, 192)), 8.0);  // 8 s for 192 bytes
   EXPECT_TRUE(table.has(work("gelu f32[24]", 0, 192)));
+  EXPECT_FALSE(table.has(work("gelu f32[100000]", 0, 800000)));  // far larger than what was measured: a roofline
+  EXPECT_EQ(table.seconds(work("gelu f32[100000]", 0, 800000)), Table().seconds(work("gelu f32[100000]", 0, 800000)));
   EXPECT_FALSE(table.has(work("gelu_grad f32[24]", 0, 192)));
   table.set(work("matmul bf16[2]", 100, 8, true), 1.0);
   EXPECT_EQ(table.seconds(work("matmul bf16[4]", 300, 8, true)), 3.0);
@@ -61,6 +63,9 @@ TEST(CostTable, IsReadBackToTheBitAndOnlyWhole) {
   wrong[text.find('\n') + 1] = 'x';
   EXPECT_EQ(Table::from_text(wrong).size(), 0U);
   EXPECT_EQ(Table::from_text(Table().to_text()).size(), 0U);
+  for (const char* seconds : {"inf", "nan", "1e308", "-1"})
+    EXPECT_EQ(Table::from_text(std::string("ringmaster.costs/1 1\n") + seconds + " 0 32 8 gelu f32[2]\n").size(), 0U);
+  EXPECT_EQ(Table::from_text("ringmaster.costs/1 1\n1 0 32 8 gelu f32[2]\n").size(), 1U);
 }
 
 }  // namespace
