@@ -4,7 +4,6 @@
 #include "launcher/arguments.h"
 #include "launcher/commands.h"
 #include "launcher/output.h"
-#include "passes/budget.h"
 #include "train/calibrate.h"
 #include "train/costs.h"
 #include "train/laps.h"
@@ -33,7 +32,7 @@ struct Row {
   config::Resolved resolved;
   std::vector<double> predicted, measured;                    // seconds of a step
   std::vector<double> predicted_products, measured_products;  // how many products alone it takes
-  int64_t planned_bytes = 0, touched_bytes = 0, activation_bytes = 0;
+  int64_t planned_bytes = 0, touched_bytes = 0, activation_bytes = 0, saved_bytes = 0;
 
   // How far off the prediction is, the machine's speed aside.
   std::vector<double> errors() const {
@@ -81,9 +80,9 @@ void run_steps(Row& row, comm::Communicator& comm, const train::Calibration& cal
   row.measured_products.push_back(median(ratios));
   row.planned_bytes = bench.session().planned_peak_bytes();
   row.touched_bytes = bench.session().measured_peak_bytes();
-  row.activation_bytes = 0;
-  for (const train::Compiled& program : programs.compiled)
-    row.activation_bytes = std::max(row.activation_bytes, passes::activation_bytes(program.graph));
+  const train::RecomputeReport report = recompute_report(programs, row.resolved.config, calibration.table);
+  row.activation_bytes = report.activation_bytes;
+  row.saved_bytes = report.saved_bytes;
 }
 
 json to_json(const Row& row) {
@@ -96,7 +95,8 @@ json to_json(const Row& row) {
           {"errors", row.errors()},
           {"peak_bytes_planned", row.planned_bytes},
           {"peak_bytes_measured", row.touched_bytes},
-          {"activation_bytes", row.activation_bytes}};
+          {"activation_bytes", row.activation_bytes},
+          {"saved_bytes", row.saved_bytes}};
 }
 
 std::string to_text(const std::vector<Row>& rows) {

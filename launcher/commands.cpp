@@ -95,6 +95,7 @@ std::vector<Command> looking() {
                  {"--calibrate", "",
                   "measure this machine first, some 15 seconds; later plans and runs on as many threads use it too"},
                  {"--sweep", "", "memory and time under budgets of activations, from saving all to the least"},
+                 {"--points", "N", "budgets of the sweep; default 16"},
                  set,
                  json,
                  help_flag},

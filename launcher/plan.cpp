@@ -20,7 +20,7 @@
 namespace ringmaster::launcher {
 namespace {
 
-constexpr int budgets_of_a_sweep = 16;
+constexpr int64_t usual_points = 16;
 
 void check_isa(const std::string& name) {
   if (!isa_from_name(name)) {
@@ -42,6 +42,18 @@ void check_isa(const std::string& name) {
        .found = name,
        .expected = own,
        .cure = fmt::format("leave --isa away, or plan on a machine with {}", name)});
+}
+
+// Budgets of a sweep; 0: no sweep.
+int points(const Arguments& arguments) {
+  const auto points = arguments.integer("--points", {2, 1000});
+  if (arguments.has("--sweep")) return static_cast<int>(points.value_or(usual_points));
+  if (!points) return 0;
+  throw Error({.kind = ErrorKind::usage,
+               .message = "--points says how many budgets a sweep has, and there is none",
+               .key = "--points",
+               .found = std::to_string(*points),
+               .cure = "add --sweep, or leave --points out"});
 }
 
 // On a terminal a line that grows, elsewhere nothing until it is done.
@@ -84,7 +96,7 @@ int plan(const Arguments& arguments) {
   train::PlanOptions options{.ranks = ranks,
                              .threads = train::threads_per_rank(resolved.config.launch.threads_per_rank, ranks),
                              .memory_bytes = memory.value_or(0),
-                             .sweep = arguments.has("--sweep") ? budgets_of_a_sweep : 0};
+                             .sweep = points(arguments)};
   options.costs = train::load_costs(options.threads);
   std::optional<train::Calibration> calibration;
   if (arguments.has("--calibrate")) {

@@ -14,12 +14,6 @@ import trials
 WAYS = ("none", "selective", "block", "75%", "50%", "25%", "least")
 
 
-def flags(way):
-    if "%" not in way and not way.isdigit():
-        return ["--set", f"activation_checkpoint.mode={way}"]
-    return ["--set", "activation_checkpoint.mode=budget", "--set", f"activation_checkpoint.budget={way}"]
-
-
 def ask(*words):
     done = subprocess.run([trials.program(), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=trials.ROOT)
     return done.returncode, done.stdout, done.stderr
@@ -27,15 +21,15 @@ def ask(*words):
 
 def run(config, way, data, folder):
     if way == "least":
-        code, out, err = ask("plan", config, *flags("99%"), "--ranks", "1", "--json")
+        code, out, err = ask("plan", config, *trials.checkpointing("99%"), "--ranks", "1", "--json")
         if code != 0:
             return {"refused": json.loads(out)["message"] if out else err}
         way = str(json.loads(out)["recompute"]["minimum_budget_bytes"])
-    code, out, err = ask("plan", config, *flags(way), "--ranks", "1", "--json")
+    code, out, err = ask("plan", config, *trials.checkpointing(way), "--ranks", "1", "--json")
     if code != 0:
         return {"refused": (json.loads(out)["message"] if out else err).splitlines()[0]}
     planned = json.loads(out)
-    words = ["train", config, *flags(way), "--ranks", "1", "--run-dir", folder, "--quiet"]
+    words = ["train", config, *trials.checkpointing(way), "--ranks", "1", "--run-dir", folder, "--quiet"]
     for key in ("training.steps=2", "lr_scheduler.warmup_steps=1", "validation.interval=2", *data):
         words += ["--set", key]
     code, _, err = ask(*words)

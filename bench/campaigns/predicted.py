@@ -16,7 +16,7 @@ LONG = GPT2 + ["--set", "precision.compute=bf16", "--set", "training.seq_len=102
 CONFIGS = {
     "gpt-shakespeare": (["configs/gpt-shakespeare.yaml"], "selective,80%,65%,50%,35%,20%"),
     "gpt2-124m bf16": (GPT2 + ["--set", "precision.compute=bf16"], "selective,70%,50%,35%,20%"),
-    "gpt2-124m bf16 1,024 tokens": (LONG, "none,selective,62%,38%,20%"),
+    "gpt2-124m bf16 1,024 tokens": (LONG, "none,selective,62%,38%,20%,17%"),
     "gpt2-124m f32": (GPT2, "selective,70%,50%,35%,20%"),
 }
 CALIBRATED = ("none", "block")

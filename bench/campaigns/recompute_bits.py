@@ -30,19 +30,16 @@ def main():
             config = Path(work) / "gpt.yaml"
             config.write_text(CONFIG)
             (Path(work) / "text.txt").write_text("the ring goes round and never stops; " * 800)
-            plan = subprocess.run([trials.program(), "plan", config, "--json", "--set", "activation_checkpoint.mode=budget", "--set",
-                                   "activation_checkpoint.budget=99%"], check=True, stdout=subprocess.PIPE)
+            plan = subprocess.run([trials.program(), "plan", config, "--json", *trials.checkpointing("99%")], check=True,
+                                  stdout=subprocess.PIPE)
             found = json.loads(plan.stdout)["recompute"]
             most, least = found["activation_bytes_of_none"], found["minimum_budget_bytes"]
             ways = ["none", "block", "selective"] + [str(most - (most - least) * k // 9) for k in range(10)]
             results = {}
             for way in ways:
-                words = ["--set", f"activation_checkpoint.mode={'budget' if way.isdigit() else way}"]
-                if way.isdigit():
-                    words += ["--set", f"activation_checkpoint.budget={way}"]
                 run = Path(work) / f"run-{way}"
                 subprocess.run([trials.program(), "train", config, "--ranks", str(options.ranks), "--run-dir", run, "--quiet", "--set",
-                                f"data.path={work}/text.txt", "--set", f"training.seed={trial['seed']}", *words], check=True)
+                                f"data.path={work}/text.txt", "--set", f"training.seed={trial['seed']}", *trials.checkpointing(way)], check=True)
                 summary = json.loads((run / "summary.json").read_text())
                 metrics = [same_for_all(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
                 results[way] = (metrics, summary["params_hash"], summary["state_hash"])

@@ -71,6 +71,13 @@ def peer(script, *words):
     return json.loads(subprocess.run([sys.executable, "-c", script, *map(str, words)], check=True, stdout=subprocess.PIPE).stdout)
 
 
+def checkpointing(way):
+    """the flags of a way to save activations: the name of a mode, or a budget"""
+    mode = "budget" if way[0].isdigit() else way
+    flags = ["--set", f"activation_checkpoint.mode={mode}"]
+    return flags + ["--set", f"activation_checkpoint.budget={way}"] if mode == "budget" else flags
+
+
 def total(rows, field):
     return sum(row[field] for row in rows)
 

@@ -5,20 +5,26 @@
 
 namespace ringmaster::ir {
 
+const Attrs::Items& Attrs::items() const {
+  static const Items nothing;
+  return items_ == nullptr ? nothing : *items_;
+}
+
 const AttrValue* Attrs::find(std::string_view name) const {
-  for (const auto& [key, value] : items_)
+  for (const auto& [key, value] : items())
     if (key == name) return &value;
   return nullptr;
 }
 
 void Attrs::set(std::string_view name, AttrValue value) {
-  for (auto& [key, old] : items_) {
+  if (items_ == nullptr || items_.use_count() > 1) items_ = std::make_shared<Items>(items());
+  for (auto& [key, old] : *items_) {
     if (key == name) {
       old = std::move(value);
       return;
     }
   }
-  items_.emplace_back(std::string(name), std::move(value));
+  items_->emplace_back(std::string(name), std::move(value));
 }
 
 void Attrs::missing(std::string_view name) {

@@ -3,6 +3,7 @@
 // generic container, so that equality, printing and parsing can not forget a field.
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -16,8 +17,9 @@ using AttrValue = std::variant<bool, int64_t, double, std::string, Ints>;
 
 class Attrs {
  public:
+  using Items = std::vector<std::pair<std::string, AttrValue>>;
   Attrs() = default;
-  Attrs(std::initializer_list<std::pair<std::string, AttrValue>> items) : items_(items) {}
+  Attrs(std::initializer_list<Items::value_type> items) : items_(std::make_shared<Items>(items)) {}
 
   const AttrValue* find(std::string_view name) const;
   bool flag(std::string_view name) const { return get<bool>(name); }
@@ -27,8 +29,8 @@ class Attrs {
   const Ints& ints(std::string_view name) const { return get<Ints>(name); }
   void set(std::string_view name, AttrValue value);
 
-  const std::vector<std::pair<std::string, AttrValue>>& items() const { return items_; }
-  bool operator==(const Attrs&) const = default;
+  const Items& items() const;
+  bool operator==(const Attrs& other) const { return items_ == other.items_ || items() == other.items(); }
 
  private:
   template <typename T> const T& get(std::string_view name) const {
@@ -38,7 +40,7 @@ class Attrs {
   }
   [[noreturn]] static void missing(std::string_view name);
 
-  std::vector<std::pair<std::string, AttrValue>> items_;
+  std::shared_ptr<Items> items_;  // copies share it until one of them is changed; null: none
 };
 
 // One attribute that an op takes. The index of `initial` in AttrValue is the attribute's type.

@@ -81,6 +81,24 @@ NodeId Graph::add_node(int region, const OpDef& op, std::vector<ValueId> inputs,
   return id;
 }
 
+NodeId Graph::add_clone(NodeId of, std::vector<ValueId> inputs, int64_t outputs) {
+  const Node& original = node(of);
+  Node made{.op = original.op,
+            .attrs = original.attrs,
+            .inputs = std::move(inputs),
+            .scope = original.scope,
+            .region = original.region};
+  const auto id = static_cast<NodeId>(nodes_.size());
+  const size_t count = outputs < 0 ? original.outputs.size() : static_cast<size_t>(outputs);
+  for (size_t i = 0; i < count; ++i) {
+    made.outputs.push_back(static_cast<ValueId>(values_.size()));
+    values_.push_back({type(original.outputs[i]), id, static_cast<int>(i)});
+  }
+  regions_[static_cast<size_t>(made.region)].nodes.push_back(id);
+  nodes_.push_back(std::move(made));
+  return id;
+}
+
 void Graph::add_state(State state) {
   CHECK(find_state(state.name) == nullptr, "state {} exists", state.name);
   states_.push_back(std::move(state));

@@ -73,6 +73,8 @@ class Graph {
   // Inserts before position `at` of the region (default: at its end).
   NodeId add_node(int region, const OpDef& op, std::vector<ValueId> inputs, Attrs attrs, std::string scope,
                   int64_t at = -1);
+  // The node once more, behind its region's last, with other inputs of the same types; of its outputs the first `outputs` (-1: all).
+  NodeId add_clone(NodeId of, std::vector<ValueId> inputs, int64_t outputs = -1);
   void add_state(State state);
   const State* find_state(std::string_view name) const;
 

@@ -8,42 +8,83 @@
 #include "ir/placement.h"
 #include "passes/chain_model.h"
 #include "passes/passes.h"
+#include "passes/recompute.h"
 #include "passes/work.h"
 
 namespace ringmaster::passes {
 namespace {
 
 using ir::Graph;
+using ir::NodeId;
 
-Graph in_order_of_the_run(const Graph& graph) {
-  Graph ordered = graph;
-  schedule(ordered, {});
-  return ordered;
+Graph in_order_of_the_run(Graph graph) {
+  schedule(graph, {});
+  return graph;
 }
 
-}  // namespace
-
-int64_t activation_bytes(const Graph& graph) {
-  std::vector<ir::Buffer> buffers = lifetimes(in_order_of_the_run(graph));
+int64_t most_activations(const Graph& in_order) {
+  std::vector<ir::Buffer> buffers = lifetimes(in_order);
   std::erase_if(buffers, [](const ir::Buffer& b) { return b.category != ir::Category::activations; });
   return ir::fullest(buffers).bytes;
 }
 
+// The region and what it reads, all else left out: updates are most of a program, and no budget of activations depends on them.
+Graph alone(const Graph& graph, int region) {
+  std::vector<bool> wanted(static_cast<size_t>(graph.num_nodes()));
+  std::vector<NodeId> open = graph.regions()[static_cast<size_t>(region)].nodes;
+  while (!open.empty()) {
+    const NodeId id = open.back();
+    open.pop_back();
+    if (wanted[static_cast<size_t>(id)]) continue;
+    wanted[static_cast<size_t>(id)] = true;
+    for (const ir::ValueId v : graph.node(id).inputs) open.push_back(graph.value(v).producer);
+  }
+  Graph out(graph.name());
+  for (const ir::State& state : graph.states()) out.add_state(state);
+  std::vector<ir::ValueId> as(static_cast<size_t>(graph.num_values()), ir::none);
+  for (const ir::Region& r : graph.regions()) {
+    const int here = out.add_region(r.kind);
+    for (const NodeId id : r.nodes) {
+      if (!wanted[static_cast<size_t>(id)]) continue;
+      const ir::Node& node = graph.node(id);
+      std::vector<ir::ValueId> inputs;
+      for (const ir::ValueId v : node.inputs) inputs.push_back(as[static_cast<size_t>(v)]);
+      const NodeId made = out.add_node(here, *node.op, std::move(inputs), node.attrs, node.scope);
+      for (size_t i = 0; i < node.outputs.size(); ++i)
+        as[static_cast<size_t>(node.outputs[i])] = out.node(made).outputs[i];
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+int64_t activation_bytes(const Graph& graph) { return most_activations(in_order_of_the_run(graph)); }
+
 Budget::Budget(const Graph& graph, int region, const cost::Table& costs)
-    : graph_(graph),
-      costs_(costs),
-      ordered_(in_order_of_the_run(graph)),
-      forward_(ordered_, region),
-      segments_(cut(ordered_, forward_)) {
-  bytes_of_none_ = activation_bytes(graph);
+    : costs_(costs),
+      whole_(in_order_of_the_run(graph), region),
+      graph_(in_order_of_the_run(alone(graph, region))),
+      forward_(graph_, region),
+      segments_(cut(graph_, forward_)) {
+  bytes_of_none_ = most_activations(graph_);
   has_backward_ = std::ranges::any_of(forward_.values(), [](const Saveable& s) { return !s.wants.empty(); });
   modes_.push_back({.tags = Tags(forward_.values().size()), .bytes = bytes_of_none_});
   if (!has_backward_) return;
+  made_again_.resize(static_cast<size_t>(graph_.num_nodes()));
+  for (const Saveable& s : forward_.values()) {
+    const ir::Node& node = graph_.node(s.maker);
+    MadeAgain& again = made_again_[static_cast<size_t>(s.maker)];
+    again.seconds = seconds_of(graph_, node, costs_);
+    if (adds_first(node)) again.seconds_from_sum = costs_.seconds(work_from_sum(graph_, node));
+  }
   modes_.push_back(obeyed(tags_of_selection(graph_, forward_, segments_)));
   modes_.push_back(obeyed(tags_of_blocks(forward_, segments_)));
-  models_ = chain_model(ordered_, forward_, segments_, costs_);
+  models_ = chain_model(graph_, forward_, segments_, costs_);
   build_links();
 }
+
+void Budget::set_tags(Graph& graph, const Tags& tags) const { passes::set_tags(graph, whole_, tags); }
 
 void Budget::build_links() {
   std::map<SegmentModel, Ways> known;
@@ -59,7 +100,7 @@ void Budget::build_links() {
       if (value.passes) link.passing += value.bytes;
     for (const int32_t i : segments_[s].passing)
       if (i < segments_[s].begin)
-        link.passing += size_of_value(ordered_, forward_.values()[static_cast<size_t>(i)].value);
+        link.passing += size_of_value(graph_, forward_.values()[static_cast<size_t>(i)].value);
     for (size_t m = 0; m < model.makers.size(); ++m) {
       const auto first = std::ranges::find(model.values, static_cast<int32_t>(m), &SegmentModel::Value::maker);
       if (!first->behind_sum) link.forward += model.makers[m].seconds;  // else it ran in the segment before
@@ -165,10 +206,15 @@ Tags Budget::tags_of(const ChainPlan& plan) const {
 const Budget::Found& Budget::obeyed(const Tags& tags) {
   const auto [known, is_new] = of_tags_.try_emplace(tags);
   if (!is_new) return known->second;  // budgets that are near to each other lead to the same plan
-  Graph obeys = graph_;
-  set_tags(obeys, forward_, tags);
-  recompute(obeys, {});
-  return known->second = {.tags = tags, .bytes = activation_bytes(obeys), .extra = seconds_of(obeys, costs_, 1).again};
+  obeys_ = graph_;                    // its memory is used again
+  passes::set_tags(obeys_, forward_, tags);
+  double extra = 0;
+  for (const Remade& made : remake(obeys_, forward_)) {
+    const MadeAgain& again = made_again_[static_cast<size_t>(made.original)];
+    extra += made.from_sum ? again.seconds_from_sum : again.seconds;
+  }
+  schedule(obeys_, {});
+  return known->second = {.tags = tags, .bytes = most_activations(obeys_), .extra = extra};
 }
 
 const Budget::Found& Budget::at(int64_t units) {
@@ -187,15 +233,14 @@ std::optional<Budget::Found> Budget::within(int64_t bytes) {
     return found.bytes <= bytes;
   };
   for (const Found& found : modes_) keeps(found);
-  int64_t low = least_units_, high = units_;  // what is needed grows with what is planned for, nearly
-  if (keeps(at(low))) {
-    while (low < high) {
-      const int64_t middle = (low + high + 1) / 2;
-      if (keeps(at(middle)))
-        low = middle;
-      else
-        high = middle - 1;
-    }
+  // What is needed grows with what is planned for, nearly as much: from one to the next by what was over or under, and every third
+  // time halfway.
+  int64_t low = least_units_ - 1, high = units_, next = to_units(bytes, 0);
+  for (int turn = 1; low < high; ++turn) {
+    const int64_t units = turn % 3 == 0 ? (low + high + 1) / 2 : std::clamp(next, low + 1, high);
+    const Found& found = at(units);
+    (keeps(found) ? low : high) = found.bytes <= bytes ? units : units - 1;
+    next = units + (bytes - found.bytes) / unit_;
   }
   if (best == nullptr) return std::nullopt;
   Found out = *best;

@@ -23,7 +23,7 @@ namespace ringmaster::passes {
 int64_t activation_bytes(const ir::Graph& graph);
 class Budget {
  public:
-  // `graph` has no tags yet; it and `costs` must outlive this.
+  // `graph` has no tags yet; `costs` must outlive this.
   Budget(const ir::Graph& graph, int region, const cost::Table& costs);
 
   struct Found {
@@ -38,7 +38,7 @@ class Budget {
   Found least();                                       // the fewest bytes that a schedule of the chain leads to
   bool has_backward() const { return has_backward_; }  // else there is nothing to decide
   int64_t bytes_of_none() const { return bytes_of_none_; }
-  const Forward& forward() const { return forward_; }
+  void set_tags(ir::Graph& graph, const Tags& tags) const;  // of the graph that was given, or a copy
 
  private:
   void build_links();
@@ -50,10 +50,15 @@ class Budget {
   const Found& obeyed(const Tags& tags);
   const Found& at(int64_t units);
 
-  const ir::Graph& graph_;
+  struct MadeAgain {
+    double seconds = 0, seconds_from_sum = 0;
+  };
   const cost::Table& costs_;
-  ir::Graph ordered_;  // in the order of the run
+  Forward whole_;    // of the graph that was given
+  ir::Graph graph_;  // of it the region alone, in the order of the run
+  ir::Graph obeys_;  // what was tried last
   Forward forward_;
+  std::vector<MadeAgain> made_again_;  // by node
   std::vector<Segment> segments_;
   std::vector<SegmentModel> models_;
   std::vector<Ways> ways_;   // by segment

@@ -34,6 +34,17 @@ std::vector<bool> is_gradient(const ir::Graph& graph) {
   return summed;
 }
 
+int64_t saved_bytes(const ir::Graph& graph) {
+  int64_t bytes = 0;
+  for (size_t r = 0; r < graph.regions().size(); ++r) {
+    if (graph.regions()[r].kind != ir::RegionKind::for_grain) continue;
+    const Forward forward(graph, static_cast<int>(r));
+    for (const Saveable& s : forward.values())
+      if (!s.wants.empty()) bytes += graph.type(s.value).bytes();
+  }
+  return bytes;
+}
+
 bool runs_once(const ir::Node& node) {
   const bool has_kernel = node.op->cpu != nullptr || node.op->view != nullptr;
   return node.op->traits.role != ir::Role::compute || !has_kernel || adds_gradient(node);

@@ -58,6 +58,9 @@ bool adds_first(const ir::Node& node);
 // By value: does a sum over the grains alone read it? Then it is a gradient.
 std::vector<bool> is_gradient(const ir::Graph& graph);
 
+// Bytes of forward's values that backward reads, or makes others from: what is saved between the two, over all grain regions.
+int64_t saved_bytes(const ir::Graph& graph);
+
 // A clone of it would add its gradient twice, or has nothing to run.
 bool runs_once(const ir::Node& node);
 

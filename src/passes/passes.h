@@ -22,7 +22,8 @@ std::optional<Checkpointing> checkpointing_from_name(std::string_view name);
 
 // What `tag` decided, of a grain. Seconds are those of the cost table.
 struct Recomputed {
-  int64_t bytes_of_none = 0;  // activations at their peak, were all saved
+  int64_t bytes_of_none = 0;        // activations at their peak, were all saved
+  int64_t saved_bytes_of_none = 0;  // and what of them backward reads
   std::map<std::string, int64_t>
       not_saved;  // bytes that backward reads and makes again, by block of the model, or scope
   // where there is a budget:

@@ -6,11 +6,14 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
+#include <string_view>
+#include <unordered_map>
 
 #include "core/error.h"
 #include "passes/filled.h"
 #include "passes/forward.h"
 #include "passes/passes.h"
+#include "passes/taken.h"
 
 namespace ringmaster::passes {
 namespace {
@@ -266,33 +269,25 @@ class Placer {
     return used == state_used_.end() || used->second <= now;
   }
 
-  static std::vector<Buffer>::iterator by_offset(std::vector<Buffer>& buffers, int64_t offset) {
-    return std::ranges::lower_bound(buffers, offset, {}, &Buffer::offset);
-  }
-
   // greedy by size: the largest buffer first, each at the lowest offset where nothing alive at the same time lies
   void pack() {
     std::vector<size_t> order(out_.buffers.size() - fixed_);
     std::iota(order.begin(), order.end(), fixed_);
     std::stable_sort(order.begin(), order.end(),
                      [&](size_t a, size_t b) { return out_.buffers[a].bytes > out_.buffers[b].bytes; });
-    std::vector<Buffer> done;  // by offset
+    Taken taken;
     Filled filled(end_ + 1, floor_);
     out_.peak_bytes = floor_;
     for (const size_t index : order) {
       Buffer& buffer = out_.buffers[index];
       buffer.offset = floor_;
       if (buffer.bytes == 0) continue;
-      int64_t offset = filled.highest(buffer.first, buffer.last);
-      // none is larger than the first: what begins lower ends below `offset`
-      for (auto b = by_offset(done, offset - out_.buffers[order.front()].bytes); b != done.end(); ++b) {
-        if (offset + buffer.bytes <= b->offset) break;
-        if (b->first <= buffer.last && b->last >= buffer.first) offset = std::max(offset, b->offset + b->bytes);
-      }
-      buffer.offset = offset;
-      filled.take(buffer.first, buffer.last, offset, offset + buffer.bytes);
-      out_.peak_bytes = std::max(out_.peak_bytes, offset + buffer.bytes);
-      done.insert(by_offset(done, offset + 1), buffer);
+      const auto [first, last] = std::pair{buffer.first, buffer.last};
+      buffer.offset = taken.free_from(filled.highest(first, last), buffer.bytes, first, last);
+      const int64_t end = buffer.offset + buffer.bytes;
+      filled.take(first, last, buffer.offset, end);
+      taken.insert({buffer.offset, end, first, last});
+      out_.peak_bytes = std::max(out_.peak_bytes, end);
     }
     for (size_t v = 0; v < home_.size(); ++v) {
       const Home& home = home_[v];
@@ -311,9 +306,9 @@ class Placer {
   std::vector<ValueId> sum_;  // by value: the sum over the grains that it is added to where it is made
   std::vector<Home> home_;
   std::vector<const ir::State*> written_;
-  std::map<std::string, const ir::State*, std::less<>> states_;
-  std::map<const ir::State*, int64_t> state_used_;  // the last use of a read or a view of it
-  std::vector<bool> gradient_;                      // by value
+  std::unordered_map<std::string_view, const ir::State*> states_;  // by name
+  std::map<const ir::State*, int64_t> state_used_;                 // the last use of a read or a view of it
+  std::vector<bool> gradient_;                                     // by value
 };
 
 }  // namespace

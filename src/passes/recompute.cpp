@@ -9,6 +9,8 @@
 //   before   %y recompute 1, .., %s = layer_norm(%a, %g, %h, %b)        after   %w, .. = layer_norm(%s, %g, %h) again
 // Whole fused nodes are cloned and random ops are functions of their counter: no bit changes.
 // Needs: the order of nodes is that of the run, but for grain exits and leaves.
+#include "passes/recompute.h"
+
 #include <algorithm>
 #include <set>
 
@@ -26,7 +28,7 @@ using ir::ValueId;
 
 class Replay {
  public:
-  Replay(Graph& graph, int region) : graph_(graph), forward_(graph, region) {
+  Replay(Graph& graph, const Forward& forward) : graph_(graph), forward_(forward) {
     const auto values = static_cast<size_t>(graph.num_values());
     copy_.resize(values);
     view_of_.resize(values);
@@ -43,14 +45,14 @@ class Replay {
     }
   }
 
-  int64_t run() {
+  std::vector<Remade> run() {
     const std::vector<NodeId> before = graph_.regions()[static_cast<size_t>(forward_.region())].nodes;
     for (const NodeId id : before) {
       if (!forward_.has(id)) bring(id);
       after_.push_back(id);
     }
     graph_.reorder(forward_.region(), after_);
-    return cloned_;
+    return std::move(cloned_);
   }
 
  private:
@@ -126,13 +128,12 @@ class Replay {
       CHECK(ready(v), "recompute: {} at {} reads %{}, which is not at hand", node.op->name, node.scope, v);
       v = now(v);
     }
-    const NodeId made = graph_.add_node(forward_.region(), *node.op, std::move(inputs), node.attrs, node.scope);
+    const NodeId made = graph_.add_clone(original, std::move(inputs), std::ssize(node.outputs) - (from_sum ? 1 : 0));
     graph_.node(made).again = true;
     after_.push_back(made);
     const std::vector<ValueId>& outputs = graph_.node(made).outputs;
-    CHECK(outputs.size() + (from_sum ? 1 : 0) == node.outputs.size(), "a clone has other outputs");
     const bool view = forward_.is_view(original);
-    if (!view) ++cloned_;
+    if (!view) cloned_.push_back({original, from_sum});
     for (size_t i = 0; i < outputs.size(); ++i) {
       const ValueId v = node.outputs[i];
       if (view) {
@@ -153,22 +154,25 @@ class Replay {
   }
 
   Graph& graph_;
-  Forward forward_;
+  const Forward& forward_;
   std::vector<ValueId> copy_;         // by value, of views: the newest
   std::vector<ValueId> view_of_;      // and what it was taken of
   std::vector<int> made_;             // by index in forward: how often
   std::vector<ValueId> at_hand_;      // and what is in memory now; none: nothing
   std::vector<int32_t> gone_behind_;  // what goes behind the node under way
   std::vector<NodeId> after_;
-  int64_t cloned_ = 0;
+  std::vector<Remade> cloned_;
 };
 
 }  // namespace
 
+std::vector<Remade> remake(Graph& graph, const Forward& forward) { return Replay(graph, forward).run(); }
+
 std::string recompute(Graph& graph, const Settings&) {
-  int64_t cloned = 0;
+  size_t cloned = 0;
   for (size_t r = 0; r < graph.regions().size(); ++r)
-    if (graph.regions()[r].kind == ir::RegionKind::for_grain) cloned += Replay(graph, static_cast<int>(r)).run();
+    if (graph.regions()[r].kind == ir::RegionKind::for_grain)
+      cloned += remake(graph, Forward(graph, static_cast<int>(r))).size();
   return fmt::format("{} nodes run again in backward", cloned);
 }
 

@@ -8,12 +8,39 @@
 #include "passes/passes.h"
 
 namespace ringmaster::passes {
+namespace {
+
+// Who reads a value: anyone, and which grain exits, in the order of the run.
+class Readers {
+ public:
+  explicit Readers(const ir::Graph& graph)
+      : any_(static_cast<size_t>(graph.num_values())), exits_(static_cast<size_t>(graph.num_values())) {
+    for (const ir::Region& region : graph.regions()) {
+      for (const ir::NodeId id : region.nodes) {
+        const ir::Node& node = graph.node(id);
+        if (node.dead) continue;
+        for (const ir::ValueId v : node.inputs) {
+          any_[static_cast<size_t>(v)] = true;
+          if (ir::is_grain_exit(node.op->traits.role)) exits_[static_cast<size_t>(v)].push_back(id);
+        }
+      }
+    }
+  }
+  bool any(ir::ValueId v) const { return any_[static_cast<size_t>(v)]; }
+  const std::vector<ir::NodeId>& exits(ir::ValueId v) const { return exits_[static_cast<size_t>(v)]; }
+
+ private:
+  std::vector<bool> any_;                       // by value
+  std::vector<std::vector<ir::NodeId>> exits_;  // by value
+};
+
+}  // namespace
 
 std::string schedule(ir::Graph& graph, const Settings&) {
   int64_t moved = 0;
+  const Readers readers(graph);
   for (size_t r = 0; r < graph.regions().size(); ++r) {
     const std::vector<ir::NodeId> before = graph.regions()[r].nodes;
-    const auto users = graph.users();
     std::vector<bool> placed(static_cast<size_t>(graph.num_nodes()));
     std::vector<ir::NodeId> after;
     const auto has_all = [&](const ir::Node& node) {
@@ -29,8 +56,7 @@ std::string schedule(ir::Graph& graph, const Settings&) {
     for (const ir::NodeId id : before) {
       const ir::Node& node = graph.node(id);
       if (placed[static_cast<size_t>(id)]) continue;
-      const bool unread = std::all_of(node.outputs.begin(), node.outputs.end(),
-                                      [&](ir::ValueId v) { return users[static_cast<size_t>(v)].empty(); });
+      const bool unread = std::ranges::none_of(node.outputs, [&](ir::ValueId v) { return readers.any(v); });
       if (node.inputs.empty() && !unread && !ir::is_effect(node.op->traits.role))
         continue;  // pulled in by its first user
       for (const ir::ValueId v : node.inputs) {
@@ -39,10 +65,8 @@ std::string schedule(ir::Graph& graph, const Settings&) {
       }
       put(id);
       for (const ir::ValueId v : node.outputs)
-        for (const ir::NodeId user : users[static_cast<size_t>(v)])
-          if (graph.node(user).region == static_cast<int>(r) && ir::is_grain_exit(graph.node(user).op->traits.role) &&
-              !placed[static_cast<size_t>(user)] && has_all(graph.node(user)))
-            put(user);
+        for (const ir::NodeId exit : readers.exits(v))
+          if (!placed[static_cast<size_t>(exit)] && has_all(graph.node(exit))) put(exit);
     }
     // nodes without inputs that only later regions read
     for (const ir::NodeId id : before)

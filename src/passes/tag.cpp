@@ -38,7 +38,7 @@ void tag_within_budget(Graph& graph, int region, const Settings& settings) {
                  .expected = fmt::format("at least {} bytes", least),
                  .cure = fmt::format("set activation_checkpoint.budget to {}, or lower training.grain_size", least)});
   }
-  set_tags(graph, budget.forward(), found->tags);
+  budget.set_tags(graph, found->tags);
   if (settings.recomputed == nullptr) return;
   settings.recomputed->budget_bytes = bytes;
   settings.recomputed->minimum_bytes = least;
@@ -103,7 +103,10 @@ std::optional<Checkpointing> checkpointing_from_name(std::string_view name) {
 std::string tag(Graph& graph, const Settings& settings) {
   Saved total;
   int64_t planned = 0;  // regions
-  if (settings.recomputed != nullptr) settings.recomputed->bytes_of_none = activation_bytes(graph);
+  if (settings.recomputed != nullptr) {
+    settings.recomputed->bytes_of_none = activation_bytes(graph);
+    settings.recomputed->saved_bytes_of_none = saved_bytes(graph);
+  }
   for (size_t r = 0; r < graph.regions().size(); ++r) {
     if (graph.regions()[r].kind != ir::RegionKind::for_grain) continue;
     const Forward forward(graph, static_cast<int>(r));

@@ -53,30 +53,13 @@ class Adviser {
   std::optional<Advice> try_out(const config::Config& config, const std::vector<std::string>& set) const {
     try {
       return advice_of(config, set);
-    } catch (
-        const Error&
-            e) {  // a change that the configuration cannot have: a group of its optimizer names a layer that is gone
+    } catch (const Error& e) {
+      // The configuration cannot have the change: a group of its optimizer may name a layer that is gone.
       if (e.info().kind == ErrorKind::config || e.info().kind == ErrorKind::memory) return std::nullopt;
       throw;
     }
   }
 
- private:
-  std::optional<Advice> advice_of(const config::Config& config, std::vector<std::string> set) const {
-    Frontier frontier(config, options_, costs_);
-    if (frontier.state_bytes() > bytes_) return std::nullopt;
-    const auto point = frontier.within(bytes_);
-    if (!point) return std::nullopt;
-    const bool changes_bits = !set.empty();
-    Advice advice{std::move(set), point->peak_bytes, point->step_seconds, changes_bits};
-    if (point->budget_bytes < frontier.none()) {
-      advice.set.emplace_back("activation_checkpoint.mode=budget");
-      advice.set.push_back(fmt::format("activation_checkpoint.budget={}", point->budget_bytes));
-    }
-    return advice;
-  }
-
- public:
   // The change, and where it can be made again (a smaller grain) the first time that it suffices.
   std::optional<Advice> try_change(config::Config config, const Change& change) const {
     while (const auto value = change.make(config))
@@ -98,6 +81,20 @@ class Adviser {
   }
 
  private:
+  std::optional<Advice> advice_of(const config::Config& config, std::vector<std::string> set) const {
+    Frontier frontier(config, options_, costs_);
+    if (frontier.state_bytes() > bytes_) return std::nullopt;
+    const auto point = frontier.within(bytes_);
+    if (!point) return std::nullopt;
+    const bool changes_bits = !set.empty();
+    Advice advice{std::move(set), point->peak_bytes, point->step_seconds, changes_bits};
+    if (point->budget_bytes < frontier.none()) {
+      advice.set.emplace_back("activation_checkpoint.mode=budget");
+      advice.set.push_back(fmt::format("activation_checkpoint.budget={}", point->budget_bytes));
+    }
+    return advice;
+  }
+
   std::optional<Advice> try_fewer_layers(config::Config config, const std::vector<std::string>& set) const {
     std::optional<Advice> best;
     int64_t fits = 0, fails = config.model.layers;

@@ -130,8 +130,7 @@ class Calibrator {
   cost::Table estimates_;  // empty: no mode that is measured needs more
   double begin_ = now();
   int64_t layers_ = 0, steps_ = 0, fewest_laps_ = 2;
-  std::vector<double> products_,
-      outside_;                        // by lap: of the product, seconds; of a step outside its instructions, products
+  std::vector<double> products_;       // seconds of one, by lap
   std::map<std::string, Kind> kinds_;  // by key
 };
 

@@ -23,7 +23,7 @@ struct Calibration {
   int64_t layers = 0;          // of the model whose steps ran: fewer than the configuration has where these take long
   int64_t steps = 0;           // timed
   double seconds = 0;          // all of it
-  double product_seconds = 0;  // median of the product alone (product_alone)
+  double product_seconds = 0;  // median of the product alone
 };
 
 // One rank with data of its own, in memory. Blocks; throws as a run of `config` on one rank does, before data is asked for.

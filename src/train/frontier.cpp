@@ -9,14 +9,26 @@
 
 namespace ringmaster::train {
 
-Frontier::Frontier(config::Config config, ProgramOptions options, const cost::Table& costs)
-    : costs_(costs), options_(std::move(options)) {
+namespace {
+
+Programs compile_with_all_saved(config::Config config, ProgramOptions options) {
   config.activation_checkpoint = {};
-  options_.explain = false;
-  programs_ = compile(config, options_);
+  options.explain = false;
+  return compile(config, options);
+}
+
+}  // namespace
+
+Frontier::Frontier(config::Config config, const ProgramOptions& options, const cost::Table& costs)
+    : Frontier(compile_with_all_saved(std::move(config), options), options, costs) {}
+
+Frontier::Frontier(Programs programs, const ProgramOptions& options, const cost::Table& costs)
+    : costs_(costs), threads_(options.threads), programs_(std::move(programs)) {
+  CHECK(programs_.checkpointing == passes::Checkpointing::none, "a frontier begins where all is saved");
   for (const models::Phase& phase : programs_.recipe->phases) {
     Phase& made = phases_.emplace_back(Phase{programs_.find(phase.name), phase.repeats, {}});
     const ir::Graph& graph = made.program->graph;
+    seconds_of_none_ += passes::seconds_of(graph, costs_, programs_.deal.count, phase.repeats).sum();
     for (size_t r = 0; r < graph.regions().size(); ++r) {
       if (graph.regions()[r].kind != ir::RegionKind::for_grain) continue;
       auto budget = std::make_unique<passes::Budget>(graph, static_cast<int>(r), costs_);
@@ -33,7 +45,7 @@ int64_t Frontier::scratch_of(const ir::Graph& graph, const ir::Node& node) {
   if (node.op->cpu == nullptr) return 0;
   const auto in = graph.input_types(node), out = graph.output_types(node);
   const auto [known, is_new] = scratch_.emplace(ir::kernel_key(node, in), 0);
-  if (is_new) known->second = node.op->cpu({node.attrs, in, out}, options_.threads)->scratch_bytes();
+  if (is_new) known->second = node.op->cpu({node.attrs, in, out}, threads_)->scratch_bytes();
   return known->second;
 }
 
@@ -46,33 +58,37 @@ ir::Placement Frontier::place(const Phase& phase, const ir::Graph& graph) {
 }
 
 FrontierPoint Frontier::at(int64_t budget) {
+  FrontierPoint point{.budget_bytes = budget, .step_seconds = seconds_of_none_};
   std::vector<passes::Tags> tags;
-  for (const Phase& phase : phases_)
-    for (const auto& plan : phase.budgets) tags.push_back(plan->within(std::max(budget, plan->least().bytes))->tags);
-  const auto [known, is_new] = points_.try_emplace(tags);
-  if (is_new) known->second = measured(tags);
-  FrontierPoint point = known->second;
-  point.budget_bytes = budget;
+  for (const Phase& phase : phases_) {
+    for (const auto& plan : phase.budgets) {
+      auto found = *plan->within(std::max(budget, plan->least().bytes));
+      point.step_seconds += static_cast<double>(programs_.deal.count * phase.repeats) * found.extra;
+      tags.push_back(std::move(found.tags));
+    }
+  }
+  const auto [known, is_new] = peaks_.try_emplace(tags);
+  if (is_new) known->second = peak_of(tags);
+  point.peak_bytes = known->second;
   return point;
 }
 
-FrontierPoint Frontier::measured(const std::vector<passes::Tags>& tags) {
-  FrontierPoint point{.peak_bytes = programs_.layout.end};
+int64_t Frontier::peak_of(const std::vector<passes::Tags>& tags) {
+  int64_t peak = programs_.layout.end;
   for (const Compiled& program : programs_.compiled) {
     const bool is_phase =
         std::ranges::any_of(phases_, [&](const Phase& p) { return p.program == &program && !p.budgets.empty(); });
-    if (!is_phase) point.peak_bytes = std::max(point.peak_bytes, program.placement.peak_bytes);
+    if (!is_phase) peak = std::max(peak, program.placement.peak_bytes);
   }
   auto next = tags.begin();
   for (const Phase& phase : phases_) {
-    ir::Graph graph = phase.program->graph;
-    for (const auto& plan : phase.budgets) passes::set_tags(graph, plan->forward(), *next++);
+    ir::Graph& graph = work_ = phase.program->graph;
+    for (const auto& plan : phase.budgets) plan->set_tags(graph, *next++);
     passes::recompute(graph, {});
     passes::schedule(graph, {});
-    point.peak_bytes = std::max(point.peak_bytes, place(phase, graph).peak_bytes);
-    point.step_seconds += passes::seconds_of(graph, costs_, programs_.deal.count, phase.repeats).sum();
+    peak = std::max(peak, place(phase, graph).peak_bytes);
   }
-  return point;
+  return peak;
 }
 
 std::vector<FrontierPoint> Frontier::points(int count) {

@@ -22,7 +22,9 @@ struct FrontierPoint {
 class Frontier {
  public:
   // Of rank options.rank; `costs` must outlive this. Throws as compile() does.
-  Frontier(config::Config config, ProgramOptions options, const cost::Table& costs);
+  Frontier(config::Config config, const ProgramOptions& options, const cost::Table& costs);
+  // Of what compile() made under mode none.
+  Frontier(Programs programs, const ProgramOptions& options, const cost::Table& costs);
 
   int64_t least() const { return least_; }  // the least budget that can be kept
   int64_t none() const { return none_; }    // what mode none needs
@@ -41,15 +43,17 @@ class Frontier {
   };
   int64_t scratch_of(const ir::Graph& graph, const ir::Node& node);
   ir::Placement place(const Phase& phase, const ir::Graph& graph);
-  FrontierPoint measured(const std::vector<passes::Tags>& tags);  // of each budget of each phase
+  int64_t peak_of(const std::vector<passes::Tags>& tags);  // of each budget of each phase
 
   const cost::Table& costs_;
-  ProgramOptions options_;
+  int threads_;
   Programs programs_;
   std::vector<Phase> phases_;
+  ir::Graph work_;                          // its memory is used again
   std::map<std::string, int64_t> scratch_;  // by kernel
-  std::map<std::vector<passes::Tags>, FrontierPoint> points_;
+  std::map<std::vector<passes::Tags>, int64_t> peaks_;
   int64_t least_ = 0, none_ = 0;
+  double seconds_of_none_ = 0;
 };
 
 }  // namespace ringmaster::train

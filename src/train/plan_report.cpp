@@ -117,20 +117,24 @@ PlanReport plan(const config::Resolved& resolved, const PlanOptions& options) {
                           .segment_bytes = c.comm.segment_bytes,
                           .explain = true,
                           .costs = &options.costs};
+  std::optional<Programs> first;
   for (int rank = 0; rank < options.ranks; ++rank) {
     programs.rank = rank;
-    const Programs compiled = compile(c, programs);
+    Programs compiled = compile(c, programs);
     report.per_rank.push_back(
         rank_plan(compiled, {.rank = rank, .size = options.ranks, .segment_bytes = c.comm.segment_bytes}));
     report.flops_per_step += report.per_rank.back().gemm_flops;
     if (rank > 0) continue;
     report.plan_hash = compiled.hash();
     report.parameters = compiled.recipe->num_parameters();
+    for (const models::Phase& phase : compiled.recipe->phases)
+      report.instructions += compiled.find(phase.name)->graph.live_nodes();
     report.peak = find_peak(highest(compiled));
     report.timeline = timeline_of(highest(compiled), compiled.layout);
     report.recompute = recompute_report(compiled, c, options.costs);
     report.predicted_step_seconds = step_seconds(compiled, options.costs);
     report.calibrated = is_calibrated(compiled, options.costs);
+    if (compiled.checkpointing == passes::Checkpointing::none) first = std::move(compiled);
   }
   const MemoryLimit limit = memory_limit(options.ranks);
   report.memory_limit = options.memory_bytes > 0 ? options.memory_bytes : limit.bytes;
@@ -139,7 +143,11 @@ PlanReport plan(const config::Resolved& resolved, const PlanOptions& options) {
     report.fits = report.fits && (report.memory_limit == 0 || rank.process_bytes <= report.memory_limit);
   programs.rank = 0;
   if (!report.fits) report.advice = advise(c, programs, report.memory_limit - beside_the_arena, options.costs);
-  if (options.sweep > 0) report.sweep = Frontier(c, programs, options.costs).points(options.sweep);
+  if (options.sweep > 0) {
+    Frontier frontier =
+        first ? Frontier(std::move(*first), programs, options.costs) : Frontier(c, programs, options.costs);
+    report.sweep = frontier.points(options.sweep);
+  }
   return report;
 }
 
@@ -179,6 +187,7 @@ nlohmann::json to_json(const PlanReport& r) {
           {"calibrated", r.calibrated},
           {"plan_hash", r.plan_hash},
           {"parameters", r.parameters},
+          {"instructions", r.instructions},
           {"flops_per_step", r.flops_per_step},
           {"predicted_step_seconds", r.predicted_step_seconds},
           {"exposed_comm_seconds", nullptr},

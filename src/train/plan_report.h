@@ -40,6 +40,7 @@ struct PlanReport {
   int ranks = 1, threads = 1;
   std::string compute, isa, plan_hash;  // compute: dtype of products
   int64_t parameters = 0;
+  int64_t instructions = 0;    // nodes of a step's programs on rank 0
   int64_t flops_per_step = 0;  // GEMM, all ranks
   std::vector<RankPlan> per_rank;
   struct Tensor {

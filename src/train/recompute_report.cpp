@@ -2,6 +2,7 @@
 #include "train/recompute_report.h"
 
 #include "passes/budget.h"
+#include "passes/forward.h"
 #include "passes/work.h"
 #include "train/terminal.h"
 
@@ -68,6 +69,8 @@ RecomputeReport recompute_report(const Programs& programs, const config::Config&
   RecomputeReport out{.mode = config.activation_checkpoint.mode,
                       .activation_bytes = passes::activation_bytes(most->graph),
                       .bytes_of_none = most->recomputed.bytes_of_none,
+                      .saved_bytes = passes::saved_bytes(most->graph),
+                      .saved_bytes_of_none = most->recomputed.saved_bytes_of_none,
                       .step_seconds = seconds.once,
                       .extra_seconds = seconds.again,
                       .items = items_of(*most, costs, runs)};
@@ -88,6 +91,8 @@ nlohmann::json to_json(const RecomputeReport& r) {
           {"minimum_budget_bytes", or_null(r.minimum_budget_bytes)},
           {"activation_bytes", r.activation_bytes},
           {"activation_bytes_of_none", r.bytes_of_none},
+          {"saved_bytes", r.saved_bytes},
+          {"saved_bytes_of_none", r.saved_bytes_of_none},
           {"extra_seconds", r.extra_seconds},
           {"lower_bound_seconds", or_null(r.lower_bound_seconds)},
           {"gap", or_null(r.gap())},
@@ -101,9 +106,11 @@ std::string short_seconds(double seconds) {
 std::string to_text(const RecomputeReport& r) {
   if (r.mode == "none") return "";
   std::string out =
-      fmt::format("recompute      {}{}: activations {} in place of {}, {} a step more, {:.1f} %\n", r.mode,
+      fmt::format("recompute      {}{}: activations {} in place of {}, {} of {} saved for backward\n", r.mode,
                   r.budget_bytes ? " " + bytes_text(*r.budget_bytes) : "", bytes_text(r.activation_bytes),
-                  bytes_text(r.bytes_of_none), short_seconds(r.extra_seconds), 100 * r.extra_seconds / r.step_seconds);
+                  bytes_text(r.bytes_of_none), bytes_text(r.saved_bytes), bytes_text(r.saved_bytes_of_none));
+  out += fmt::format("               {} a step more, {:.1f} %\n", short_seconds(r.extra_seconds),
+                     100 * r.extra_seconds / r.step_seconds);
   if (r.minimum_budget_bytes)
     out += fmt::format("               the least budget is {}", bytes_text(*r.minimum_budget_bytes));
   if (const auto gap = r.gap())

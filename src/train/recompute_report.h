@@ -15,7 +15,8 @@ namespace ringmaster::train {
 // Seconds are of a step, on one rank.
 struct RecomputeReport {
   std::string mode;
-  int64_t activation_bytes = 0, bytes_of_none = 0;  // at their peak: now, and were all saved
+  int64_t activation_bytes = 0, bytes_of_none = 0;   // at their peak: now, and were all saved
+  int64_t saved_bytes = 0, saved_bytes_of_none = 0;  // from forward to backward
   std::optional<int64_t> budget_bytes, minimum_budget_bytes;
   double step_seconds = 0;   // without what is made again
   double extra_seconds = 0;  // for that

@@ -31,7 +31,7 @@ int terminal_columns() {
   return 80;
 }
 
-std::string bar(double done, int width, bool unicode) {
+std::string progress_bar(double done, int width, bool unicode) {
   const int halves = std::clamp(static_cast<int>(done * 2 * width + 0.5), 0, 2 * width);
   std::string out;
   for (int i = 0; i < width; ++i) {
@@ -158,7 +158,7 @@ std::string Terminal::live_line(const StepView& v) const {
   const int room = columns_ - 1 - static_cast<int>(cells(left) + cells(right));
   if (room >= 4) {
     const double done = static_cast<double>(v.step) / static_cast<double>(std::max<int64_t>(v.steps, 1));
-    return left + bar(done, std::min(room, bar_cells), unicode_) + right;
+    return left + progress_bar(done, std::min(room, bar_cells), unicode_) + right;
   }
   std::string line = left + right;  // narrow: no bar, and cut
   return line.substr(0, static_cast<size_t>(std::max(1, columns_ - 1)));

@@ -14,7 +14,7 @@ namespace {
 
 int64_t obeying(const ir::Graph& graph, const Budget& budget, const Budget::Found& found) {
   ir::Graph obeys = graph;
-  set_tags(obeys, budget.forward(), found.tags);
+  budget.set_tags(obeys, found.tags);
   recompute(obeys, {});
   ir::verify(obeys, "recompute");
   return activation_bytes(obeys);
@@ -88,7 +88,7 @@ TEST(Budget, GoesByTheCostsThatWereMeasured) {
   const auto again = [&] {
     Budget budget(graph, 0, costs);
     ir::Graph obeys = graph;
-    set_tags(obeys, budget.forward(), budget.within(bytes)->tags);
+    budget.set_tags(obeys, budget.within(bytes)->tags);
     recompute(obeys, {});
     std::set<std::string> ops;
     for (const ir::NodeId id : obeys.regions()[0].nodes)

@@ -67,6 +67,8 @@ assert set(shown) - {"schema"} == {row["key"] for row in ask("config_schema", "k
 plan = ask("plan", "ranks threads_per_rank isa calibrated plan_hash parameters flops_per_step predicted_step_seconds "
            "exposed_comm_seconds shared_memory_bytes_per_node per_rank peak recompute memory advice sweep",
            "plan", work + "/tiny.yaml", "--ranks", "3", "--sweep")
+assert len(plan["sweep"]) == 16 and plan["instructions"] > 100
+assert len(ask("plan", "sweep", "plan", work + "/tiny.yaml", "--sweep", "--points", "5")["sweep"]) == 5
 assert plan["ranks"] == len(plan["per_rank"]) == 3
 for rank in plan["per_rank"]:
     has(rank, "rank grains peak_bytes by_category process_bytes wire_bytes_sent messages_sent")
@@ -76,7 +78,8 @@ has(plan["peak"], "instruction scope tensors")
 has(plan["memory"], "limit_bytes source fits")
 tight = ask("plan", "memory", "plan", work + "/tiny.yaml", "--memory", "1KiB", code=3)
 assert tight["memory"] == {"limit_bytes": 1024, "source": "flag", "fits": False}
-has(plan["recompute"], "mode budget_bytes minimum_budget_bytes activation_bytes extra_seconds lower_bound_seconds gap items")
+has(plan["recompute"], "mode budget_bytes minimum_budget_bytes activation_bytes extra_seconds lower_bound_seconds gap items "
+    "saved_bytes saved_bytes_of_none")
 assert plan["recompute"]["mode"] == "none" and plan["recompute"]["items"] == [] and plan["advice"] == []
 for point in plan["sweep"]:
     has(point, "budget_bytes peak_bytes predicted_step_seconds")

@@ -104,6 +104,9 @@ TEST(Recompute, ThePlanListsWhatIsMadeAgain) {
   const PlanReport block = plan(run.resolved(with_mode({}, "block")), {});
   EXPECT_EQ(block.recompute.bytes_of_none, none.recompute.bytes_of_none);
   EXPECT_LT(block.recompute.activation_bytes, none.recompute.activation_bytes);
+  EXPECT_EQ(none.recompute.saved_bytes, none.recompute.saved_bytes_of_none);
+  EXPECT_EQ(block.recompute.saved_bytes_of_none, none.recompute.saved_bytes_of_none);
+  EXPECT_LT(block.recompute.saved_bytes, none.recompute.saved_bytes);
   EXPECT_EQ(block.recompute.step_seconds, none.recompute.step_seconds);
   double seconds = 0;
   for (const auto& item : block.recompute.items) seconds += item.seconds_added;
