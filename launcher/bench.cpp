@@ -111,9 +111,9 @@ json peer_json(const Measured& measured, const PeerTimes& times, const TorchPeer
   const std::vector<double> ratio = ratios(measured.ours, times.values);
   const bool paired = !ratio.empty();
   return {{"peer", "torch"},
-          {"version", peer.version()},
+          {"version", peer.script().version()},
           {"config", times.config.name()},
-          {"script_sha256", peer.script_sha256()},
+          {"script_sha256", peer.script().sha256()},
           {"paired", paired},
           {"trial", times.trial.tokens_per_second},
           {"values", times.values},
@@ -160,11 +160,11 @@ std::string peer_text(const Measured& measured, const TorchPeer& peer) {
                                 static_cast<double>(measured.resident_bytes) /
                                     static_cast<double>(std::max<int64_t>(paired.trial.peak_resident_bytes, 1)),
                                 bytes_text(measured.resident_bytes), bytes_text(paired.trial.peak_resident_bytes));
-  out += fmt::format("\ntorch {}, each configuration once:", peer.version());
+  out += fmt::format("\ntorch {}, each configuration once:", peer.script().version());
   for (const PeerTimes& times : measured.peers)
     out += fmt::format("{} {} {:.0f}", &times == &measured.peers.front() ? "" : ",", times.config.name(),
                        times.trial.tokens_per_second);
-  return out + fmt::format(" tokens/s\ntorch_gpt.py sha256 {}\n", peer.script_sha256());
+  return out + fmt::format(" tokens/s\ntorch_gpt.py sha256 {}\n", peer.script().sha256());
 }
 
 std::string step_text(const train::BenchStep& bench, const Measured& measured, const std::optional<TorchPeer>& peer) {

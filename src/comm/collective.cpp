@@ -88,23 +88,22 @@ void check_same_call(const Header& mine, int my_rank, const Header& theirs, int 
                .cure = "start every rank with the same program, configuration and data"});
 }
 
-Collective::Collective(Communicator& comm) : comm_(comm) {}
+Collective::Collective(Communicator& comm) : InFlight(comm) {}
 
 Collective::~Collective() {
-  if (!active_) return;
+  if (done()) return;
   for (Request* request : {&header_send_, &header_recv_}) {
-    if (request->active()) comm_.cancel(*request);
+    if (request->active()) comm().cancel(*request);
   }
   for (auto* requests : {&sends_, &receives_}) {
     for (Request& request : *requests) {
-      if (request.active()) comm_.cancel(request);
+      if (request.active()) comm().cancel(request);
     }
   }
-  leave();
 }
 
 void Collective::start(const Schedule& schedule, const Vector& vector, Reduce reduce) {
-  CHECK(!active_, "{} `{}` is still in flight", name(schedule_.operation), name_);
+  CHECK(done(), "{} `{}` is still in flight", name(schedule_.operation), name_);
   CHECK(vector.elements >= 0 && (vector.elements == 0 || vector.data != nullptr), "`{}` has {} elements", vector.name,
         vector.elements);
   CHECK(schedule.operation == Operation::all_gather || schedule.operation == Operation::broadcast ||
@@ -115,7 +114,7 @@ void Collective::start(const Schedule& schedule, const Vector& vector, Reduce re
   name_ = vector.name;
   reduce_ = reduce;
   element_bytes_ = size_of(vector.dtype);
-  segment_elements_ = segment_elements(comm_.options().segment_bytes, element_bytes_);
+  segment_elements_ = segment_elements(comm().options().segment_bytes, element_bytes_);
   free_messages_ =
       steps_sent(schedule, vector.elements, segment_elements_, 0, std::min(schedule.lead, schedule.sends)).messages;
   posted_ = taken_ = sending_ = {};
@@ -123,14 +122,14 @@ void Collective::start(const Schedule& schedule, const Vector& vector, Reduce re
   moved_ = std::chrono::steady_clock::now();
 
   header_out_ = make_header(vector.name);
-  header_out_.sequence = comm_.next_sequence();
+  header_out_.sequence = comm().next_sequence();
   header_out_.elements = vector.elements;
-  header_out_.segment_bytes = comm_.options().segment_bytes;
+  header_out_.segment_bytes = comm().options().segment_bytes;
   header_out_.operation = schedule.operation;
   header_out_.dtype = vector.dtype;
   header_out_.reduce = reduce;
   header_out_.root = schedule.root;
-  const int rank = comm_.rank(), size = comm_.size();
+  const int rank = comm().rank(), size = comm().size();
   if (size == 1) return;
 
   slot_bytes_ = slot_elements(vector.elements, schedule.chunks, segment_elements_) * element_bytes_;
@@ -145,12 +144,11 @@ void Collective::start(const Schedule& schedule, const Vector& vector, Reduce re
   next_ = (rank + 1) % size;
   previous_ = (rank + size - 1) % size;
   tag_ = {Lane::payload, header_out_.sequence};
-  active_ = true;
   agreed_ = false;
-  comm_.in_flight_.push_back(this);
+  enter();
   const Tag header_tag{Lane::header, header_out_.sequence};
-  header_recv_ = comm_.start_recv(std::as_writable_bytes(std::span(&header_in_, 1)), previous_, header_tag);
-  header_send_ = comm_.start_send(std::as_bytes(std::span(&header_out_, 1)), next_, header_tag);
+  header_recv_ = comm().start_recv(std::as_writable_bytes(std::span(&header_in_, 1)), previous_, header_tag);
+  header_send_ = comm().start_send(std::as_bytes(std::span(&header_out_, 1)), next_, header_tag);
   progress();
 }
 
@@ -189,8 +187,8 @@ bool Collective::overwrites_unsent() const {
 }
 
 bool Collective::exchange_headers() {
-  if (agreed_ || !comm_.test(header_recv_)) return false;
-  check_same_call(header_out_, comm_.rank(), header_in_, previous_);
+  if (agreed_ || !comm().test(header_recv_)) return false;
+  check_same_call(header_out_, comm().rank(), header_in_, previous_);
   agreed_ = true;
   return true;
 }
@@ -202,7 +200,7 @@ bool Collective::post_receives() {
     const bool reduced = posted_.step < schedule_.reduced;
     if (!reduced && overwrites_unsent()) break;
     const Bytes into = reduced ? slot(posted_.index).first(place.size()) : place;
-    receives_[posted_.index % depth] = comm_.start_recv(into, previous_, tag_);
+    receives_[posted_.index % depth] = comm().start_recv(into, previous_, tag_);
     posted_.segment += 1;
     posted_.index += 1;
     moved = true;
@@ -212,7 +210,7 @@ bool Collective::post_receives() {
 
 bool Collective::take_receives() {
   bool moved = false;
-  while (taken_.index < posted_.index && comm_.test(receives_[taken_.index % depth])) {
+  while (taken_.index < posted_.index && comm().test(receives_[taken_.index % depth])) {
     settle(taken_, schedule_.receives, schedule_.lead);
     const Bytes place = bytes_of(segment_at(taken_.step + schedule_.lead, taken_.segment));
     if (taken_.step < schedule_.reduced) {
@@ -231,7 +229,7 @@ bool Collective::post_sends() {
   while (sending_.index - sent_ < depth && sending_.index < free_messages_ + taken_.index &&
          settle(sending_, schedule_.sends, 0)) {
     const Bytes bytes = bytes_of(segment_at(sending_.step, sending_.segment));
-    sends_[sending_.index % depth] = comm_.start_send(bytes, next_, tag_);
+    sends_[sending_.index % depth] = comm().start_send(bytes, next_, tag_);
     bytes_out_ += static_cast<int64_t>(bytes.size());
     sending_.segment += 1;
     sending_.index += 1;
@@ -242,12 +240,12 @@ bool Collective::post_sends() {
 
 bool Collective::retire_sends() {
   const int64_t before = sent_;
-  while (sent_ < sending_.index && comm_.test(sends_[sent_ % depth])) sent_ += 1;
+  while (sent_ < sending_.index && comm().test(sends_[sent_ % depth])) sent_ += 1;
   return sent_ > before;
 }
 
 bool Collective::progress() {
-  if (!active_) return false;
+  if (done()) return false;
   bool moved = exchange_headers();
   moved |= take_receives();
   moved |= post_receives();
@@ -257,26 +255,11 @@ bool Collective::progress() {
   const bool received =
       agreed_ && taken_.index == posted_.index && !settle(posted_, schedule_.receives, schedule_.lead);
   const bool delivered = sent_ == sending_.index && !settle(sending_, schedule_.sends, 0);
-  if (received && delivered && comm_.test(header_send_)) {
+  if (received && delivered && comm().test(header_send_)) {
     leave();
     return true;
   }
   return moved;
-}
-
-void Collective::leave() {
-  active_ = false;
-  std::erase(comm_.in_flight_, this);
-}
-
-void Collective::wait() {
-  comm_.wait_until(
-      [&] {
-        const bool moved = comm_.poll();
-        if (!active_) return Communicator::Step::done;
-        return moved ? Communicator::Step::moved : Communicator::Step::idle;
-      },
-      [&] { return waiting(); });
 }
 
 Waiting Collective::waiting() const {
@@ -288,7 +271,7 @@ Waiting Collective::waiting() const {
   return {.operation = s.operation,
           .name = name_,
           .sequence = header_out_.sequence,
-          .rank = comm_.rank(),
+          .rank = comm().rank(),
           .peer = receiving ? previous_ : next_,
           .bytes_done = receiving ? bytes_in_ : bytes_out_,
           .bytes_total = receiving ? in : out,

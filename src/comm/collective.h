@@ -16,7 +16,7 @@
 // Order of addition: the sum of chunk c starts at rank c + 1 and goes round: ((x[c+1] + x[c+2]) + ...) + x[c], indices mod P.
 // It depends on P and c alone and is computed once, so every rank holds the same bits.
 #pragma once
-#include "comm/comm.h"
+#include "comm/in_flight.h"
 
 #include <array>
 #include <string>
@@ -59,18 +59,13 @@ void check_same_call(const Header& mine, int my_rank, const Header& theirs, int 
 
 inline constexpr int depth = 4;  // segments in flight each way: enough to hide a hop's latency at 256 KiB
 
-class Collective {
+class Collective final : public InFlight {
  public:
   explicit Collective(Communicator& comm);
-  ~Collective();  // gives up what is in flight
-  Collective(const Collective&) = delete;
-  Collective& operator=(const Collective&) = delete;
+  ~Collective() override;  // gives up what is in flight
 
-  Communicator& comm() const { return comm_; }
-  bool done() const { return !active_; }
-  bool progress();  // advances without blocking; true if anything moved
-  void wait();      // blocks until done
-  Waiting waiting() const;
+  bool progress() override;
+  Waiting waiting() const override;
 
   // For the start_* functions. Not while in flight.
   void start(const Schedule& schedule, const Vector& vector, Reduce reduce);
@@ -95,9 +90,7 @@ class Collective {
   bool take_receives();
   bool post_sends();
   bool retire_sends();
-  void leave();
 
-  Communicator& comm_;
   Schedule schedule_;
   Vector vector_;
   std::string name_;
@@ -105,8 +98,7 @@ class Collective {
   int64_t element_bytes_ = 4;
   int64_t segment_elements_ = 1;
   int64_t free_messages_ = 0;  // sends that need no receive first
-  bool active_ = false;
-  bool agreed_ = false;  // the previous rank's header matches ours
+  bool agreed_ = false;        // the previous rank's header matches ours
 
   int next_ = 0, previous_ = 0;
   Tag tag_;

@@ -2,7 +2,7 @@
 // The part of a Communicator that no transport changes: counting, waiting, and the list of collectives in flight.
 #include "comm/comm.h"
 
-#include "comm/collective.h"
+#include "comm/in_flight.h"
 
 #include <sched.h>
 #include <algorithm>
@@ -113,11 +113,32 @@ void Communicator::abort(int exit_code) {
 bool Communicator::poll() {
   bool moved = false;
   for (size_t i = 0; i < in_flight_.size();) {
-    Collective* collective = in_flight_[i];
-    moved |= collective->progress();
-    if (i < in_flight_.size() && in_flight_[i] == collective) ++i;  // else it is done and has left the list
+    InFlight* one = in_flight_[i];
+    moved |= one->progress();
+    if (i < in_flight_.size() && in_flight_[i] == one) ++i;  // else it is done and has left the list
   }
   return moved;
+}
+
+void InFlight::enter() {
+  active_ = true;
+  comm_.in_flight_.push_back(this);
+}
+
+void InFlight::leave() {
+  if (!active_) return;
+  active_ = false;
+  std::erase(comm_.in_flight_, this);
+}
+
+void InFlight::wait() {
+  comm_.wait_until(
+      [&] {
+        const bool moved = comm_.poll();
+        if (!active_) return Communicator::Step::done;
+        return moved ? Communicator::Step::moved : Communicator::Step::idle;
+      },
+      [&] { return waiting(); });
 }
 
 std::optional<Waiting> Communicator::waiting() const {

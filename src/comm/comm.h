@@ -6,6 +6,7 @@
 // START them in the same order. Everything here belongs to one thread of a rank, the only one that may call MPI.
 // Errors: kind timeout when nothing moves for timeout_s; kind rank when a peer or MPI fails or ranks disagree.
 #pragma once
+#include "comm/traffic.h"
 #include "core/dtype.h"
 #include "core/error.h"
 
@@ -27,13 +28,14 @@ using Bytes = std::span<std::byte>;
 using ConstBytes = std::span<const std::byte>;
 
 struct Options {
-  double timeout_s = 300.0;        // a wait in which nothing moves for this long throws
-  int64_t segment_bytes = 262144;  // the largest message of a collective; the same on every rank
+  double timeout_s = 300.0;                     // a wait in which nothing moves for this long throws
+  int64_t segment_bytes = usual_segment_bytes;  // the largest message of a collective; the same on every rank
 };
 
 struct Place {
   int rank = 0, size = 1;            // in the job
   int node_rank = 0, node_size = 1;  // among the ranks of this node
+  std::vector<int> node = {0};       // these, by node rank: ranks of the job
 };
 
 // Three kinds of messages, told apart by their MPI tag so that they can be counted from outside (see wire_tag).
@@ -45,16 +47,6 @@ struct Tag {
 // message [0, 8192), header [8192, 16384), payload [16384, 32768): all within the 32767 that every MPI guarantees. Sequence
 // numbers wrap, which is safe while fewer than 8192 collectives are in flight.
 int wire_tag(Tag tag);
-
-struct Sent {
-  int64_t bytes = 0, messages = 0;
-  bool operator==(const Sent&) const = default;
-};
-struct Traffic {
-  Sent payload;   // of collectives: exactly what the *_sent functions below predict
-  Sent headers;   // the agreement check of each collective
-  Sent messages;  // point to point
-};
 
 enum class Operation : uint8_t { message, barrier, reduce_scatter, all_gather, all_reduce, broadcast };
 const char* name(Operation operation);
@@ -78,6 +70,8 @@ class TimeoutError : public Error {
 };
 
 class Collective;
+class InFlight;
+class NodeCollective;
 
 struct Request {
   int64_t id = -1;  // -1: nothing in flight
@@ -95,6 +89,7 @@ class Communicator {
   int size() const { return place_.size; }
   int node_rank() const { return place_.node_rank; }
   int node_size() const { return place_.node_size; }
+  const std::vector<int>& node() const { return place_.node; }
   const Options& options() const { return options_; }
   const Traffic& traffic() const { return traffic_; }
 
@@ -123,7 +118,8 @@ class Communicator {
   virtual bool complete(Request& request) = 0;  // request.active(); releases it when complete
 
  private:
-  friend class Collective;
+  friend class InFlight;
+  friend class NodeCollective;
   // Calls step() until it says done: spins 20 us, then yields, then sleeps up to 1 ms, so that more ranks than cores work.
   enum class Step { idle, moved, done };
   void wait_until(const std::function<Step()>& step, const std::function<Waiting()>& what);
@@ -132,8 +128,8 @@ class Communicator {
   Place place_;
   Options options_;
   Traffic traffic_;
-  uint64_t sequence_ = 0;               // of the next collective
-  std::vector<Collective*> in_flight_;  // in the order of their start
+  uint64_t sequence_ = 0;             // of the next collective
+  std::vector<InFlight*> in_flight_;  // in the order of their start
   std::function<void()> on_poll_;
   std::chrono::steady_clock::time_point next_hook_{};
   std::thread::id thread_ = std::this_thread::get_id();
@@ -184,16 +180,5 @@ void barrier(Communicator& comm, std::string_view name = "barrier");
 void send(Communicator& comm, ConstBytes bytes, int peer, uint64_t tag);
 void recv(Communicator& comm, Bytes bytes, int peer, uint64_t tag);
 std::vector<std::string> all_gather_bytes(Communicator& comm, std::string_view name, std::string_view mine);  // by rank
-
-// What `rank` will put on the wire, to the byte and the message; the plan prints it and tests count it.
-struct RingShape {
-  int64_t elements = 0, element_bytes = 4;
-  int rank = 0, size = 1;
-  int64_t segment_bytes = Options{}.segment_bytes;
-};
-Sent reduce_scatter_sent(const RingShape& shape);
-Sent all_gather_sent(const RingShape& shape);
-Sent all_reduce_sent(const RingShape& shape);
-int64_t scratch_bytes(const RingShape& shape);
 
 }  // namespace ringmaster::comm

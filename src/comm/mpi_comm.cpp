@@ -32,6 +32,16 @@ Place place_of(MPI_Comm world) {
   require(MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, place.rank, MPI_INFO_NULL, &node), "MPI_Comm_split_type");
   require(MPI_Comm_rank(node, &place.node_rank), "MPI_Comm_rank");
   require(MPI_Comm_size(node, &place.node_size), "MPI_Comm_size");
+  place.node.resize(static_cast<size_t>(place.node_size));
+  std::vector<int> node_ranks(place.node.size());
+  for (size_t i = 0; i < node_ranks.size(); ++i) node_ranks[i] = static_cast<int>(i);
+  MPI_Group all = MPI_GROUP_NULL, here = MPI_GROUP_NULL;
+  require(MPI_Comm_group(world, &all), "MPI_Comm_group");
+  require(MPI_Comm_group(node, &here), "MPI_Comm_group");
+  require(MPI_Group_translate_ranks(here, place.node_size, node_ranks.data(), all, place.node.data()),
+          "MPI_Group_translate_ranks");
+  require(MPI_Group_free(&here), "MPI_Group_free");
+  require(MPI_Group_free(&all), "MPI_Group_free");
   require(MPI_Comm_free(&node), "MPI_Comm_free");
   return place;
 }

@@ -60,7 +60,7 @@ void deliver(Transfer& send, Transfer& receive) {
 class ThreadComm final : public Communicator {
  public:
   ThreadComm(World& world, int rank, int size, const Options& options)
-      : Communicator({.rank = rank, .size = size, .node_rank = rank, .node_size = size}, options), world_(world) {}
+      : Communicator(place_of(rank, size), options), world_(world) {}
 
   void cancel(Request& request) override {
     const Flight flight = release(request);
@@ -132,6 +132,12 @@ class ThreadComm final : public Communicator {
   }
 
  private:
+  static Place place_of(int rank, int size) {
+    Place place{.rank = rank, .size = size, .node_rank = rank, .node_size = size, .node = {}};
+    for (int r = 0; r < size; ++r) place.node.push_back(r);
+    return place;
+  }
+
   struct Flight {
     TransferPtr transfer;
     int receiver = 0;

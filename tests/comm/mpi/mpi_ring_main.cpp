@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // mpi_ring: one rank of the ring's tests under mpirun. Rank 0 prints one JSON object and ends with 0, or any rank says what is
 // wrong on stderr and aborts the job with its exit code.
-//   mpi_ring suite SEGMENT_BYTES      every fact of ring_suite.h
+//   mpi_ring suite SEGMENT_BYTES      every fact of ring_suite.h and node_suite.h
 //   mpi_ring count ELEMENTS           one all_reduce of f32 and what it planned to send, by rank; nothing else on the wire
 //   mpi_ring absent|stopped|killed|disagree   rank 1 never calls, is stopped, dies, or calls something else; the timeout is 1 s
+#include "../node_suite.h"
 #include "../ring_suite.h"
 
 #include <unistd.h>
@@ -54,6 +55,7 @@ int run(Communicator& comm, std::string_view mode, int64_t number) {
                    "mpirun on one host is one node");
     if (mode == "suite") {
       suite::run_all(comm);
+      suite::run_node(comm);
       if (comm.rank() == 0) fmt::print("{{\"ok\":true,\"ranks\":{}}}\n", comm.size());
     } else if (mode == "count") {
       count(comm, number);
