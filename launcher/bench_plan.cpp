@@ -32,6 +32,7 @@ struct Row {
   config::Resolved resolved;
   std::vector<double> predicted, measured;                    // seconds of a step
   std::vector<double> predicted_products, measured_products;  // how many products alone it takes
+  std::vector<double> measured_then;  // seconds, had the machine been as fast as it was at the calibration
   int64_t planned_bytes = 0, touched_bytes = 0, activation_bytes = 0, saved_bytes = 0;
 
   // How far off the prediction is, the machine's speed aside.
@@ -78,6 +79,7 @@ void run_steps(Row& row, comm::Communicator& comm, const train::Calibration& cal
   row.predicted_products.push_back(row.predicted.back() / calibration.product_seconds);
   row.measured.push_back(median(steps));
   row.measured_products.push_back(median(ratios));
+  row.measured_then.push_back(row.measured_products.back() * calibration.product_seconds);
   row.planned_bytes = bench.session().planned_peak_bytes();
   row.touched_bytes = bench.session().measured_peak_bytes();
   const train::RecomputeReport report = recompute_report(programs, row.resolved.config, calibration.table);
@@ -103,15 +105,36 @@ std::string to_text(const std::vector<Row>& rows) {
   std::string out = "                activations    arena   predicted    measured     error\n";
   for (const Row& row : rows) {
     const std::vector<double> errors = row.errors();
-    out += fmt::format("{:<16}{:>11}{:>9}{:>12}{:>12}{:>+8.1f} %   ({:+.1f} to {:+.1f}){}\n", row.name,
-                       train::bytes_text(row.activation_bytes), train::bytes_text(row.planned_bytes),
-                       train::short_seconds(median(row.predicted)), train::short_seconds(median(row.measured)),
-                       100 * median(errors), 100 * std::ranges::min(errors), 100 * std::ranges::max(errors),
-                       row.planned_bytes == row.touched_bytes
-                           ? ""
-                           : fmt::format("   touched {} bytes, planned {}", row.touched_bytes, row.planned_bytes));
+    out += fmt::format("{:<16}{:>11}{:>9}{:>12}{:>12}{:>+8.1f} %", row.name, train::bytes_text(row.activation_bytes),
+                       train::bytes_text(row.planned_bytes), train::short_seconds(median(row.predicted)),
+                       train::short_seconds(median(row.measured_then)), 100 * median(errors));
+    if (errors.size() > 1)
+      out += fmt::format("   ({:+.1f} to {:+.1f})", 100 * std::ranges::min(errors), 100 * std::ranges::max(errors));
+    if (row.planned_bytes != row.touched_bytes)
+      out += fmt::format("   touched {} bytes, planned {}", row.touched_bytes, row.planned_bytes);
+    out += "\n";
   }
-  return out + "\nerror: of the predicted time, as a multiple of a product alone, which takes turns with both\n";
+  return out +
+         "\nmeasured: had the machine been as fast as it was at the calibration, by a matrix product that ran beside "
+         "both\n";
+}
+
+// Before anything is measured: budgets of the usual list that cannot be kept are left out, of a list that was given they are refused.
+void leave_out_what_cannot_be_kept(std::vector<Row>& rows, int threads, bool were_given) {
+  std::erase_if(rows, [&](const Row& row) {
+    try {
+      train::compile(row.resolved.config, {.train = true, .threads = threads});
+      return false;
+    } catch (const Error& e) {
+      if (were_given || e.info().kind != ErrorKind::memory) {
+        ErrorInfo info = e.info();
+        if (info.kind == ErrorKind::memory) info.cure = fmt::format("leave {} out of --budgets", row.name);
+        throw Error(info);
+      }
+      note(fmt::format("{} cannot be kept: {}", row.name, e.info().expected));
+      return true;
+    }
+  });
 }
 
 }  // namespace
@@ -121,6 +144,7 @@ int bench_plan(const Arguments& arguments) {
   const config::Resolved resolved = arguments.load_config();
   std::vector<Row> rows = rows_of(resolved, arguments.value("--budgets").value_or(usual_budgets));
   const int threads = train::threads_per_rank(resolved.config.launch.threads_per_rank, 1);
+  leave_out_what_cannot_be_kept(rows, threads, arguments.value("--budgets").has_value());
   const auto comm = comm::make_single();
   train::ProductAlone product(*dtype_from_name(resolved.config.precision.compute), threads);
   for (int64_t round = 0; round < rounds; ++round) {

@@ -89,7 +89,7 @@ std::vector<Command> looking() {
                  {"--isa", "NAME",
                   "refuse unless this machine is NAME (avx2, avx512, avx512_bf16, amx): a plan is of this machine"},
                  {"--memory", "SIZE",
-                  "exit 3 unless each rank fits, such as 2GiB, and say what would; default what the machine grants"},
+                  "such as 2.5GiB: exit 3 unless each rank fits, and say what would; without it a plan only reports"},
                  {"--svg", "FILE",
                   "draw what is alive from the first instruction to the last; with --sweep the frontier"},
                  {"--calibrate", "",
@@ -152,8 +152,28 @@ std::vector<Command> preparing() {
   };
 }
 
+Command of_collective(const char* name, const char* doc, int (*run)(const Arguments&)) {
+  return {
+      .name = name,
+      .doc = doc,
+      .group = keeps,
+      .flags = {{"--ranks", "N", "MPI ranks; default 2"},
+                {"--bytes", "LIST", "of the vector; default 4KiB,64KiB,1MiB,16MiB,64MiB,256MiB"},
+                {"--wire", "f32|int32", "what is added up; default f32"},
+                {"--algorithm", "LIST", "node (peers' memory is read) and ring (messages); default both"},
+                {"--pairs", "N", "measurements of each, in turns; default 7"},
+                {"--vs", "LIST", "mpi, gloo: the MPI library's own, PyTorch's (its environment is made on first use)"},
+                json,
+                help_flag,
+                launcher_pid},
+      .run = run};
+}
+
 std::vector<Command> measuring() {
   return {
+      of_collective("bench all_reduce", "time a sum over ranks that all of them get", bench_all_reduce),
+      of_collective("bench reduce_scatter", "time a sum over ranks of which each gets its chunk", bench_reduce_scatter),
+      of_collective("bench all_gather", "time handing each rank's chunk to all", bench_all_gather),
       {.name = "bench step",
        .target = "CONFIG",
        .doc = "time the training step on random token ids, against its own matrix products; no data needed",

@@ -23,8 +23,9 @@ CALIBRATED = ("none", "block")
 
 
 def main():
-    options = trials.paired(__doc__)
-    wanted = [{"campaign": "predicted", "config": name, "pair": n} for n in range(options.pairs) for name in CONFIGS]
+    options = trials.paired(__doc__, list(CONFIGS))
+    names = [options.only] if options.only else list(CONFIGS)
+    wanted = [{"campaign": "predicted", "config": name, "pair": n} for n in range(options.pairs) for name in names]
     for trial in trials.missing(options.out, wanted):
         words, budgets = CONFIGS[trial["config"]]
         found = trials.bench("plan", *words, "--budgets", budgets)
@@ -34,15 +35,16 @@ def main():
     errors = []
     for name in CONFIGS:
         of_config = [{row["name"]: row for row in line["rows"]} for line in lines if line["config"] == name]
-        for budget in of_config[0]:
-            error = [rows[budget]["errors"] for rows in of_config]
+        for budget in of_config[-1]:
+            of_budget = [rows for rows in of_config if budget in rows]
+            error = [rows[budget]["errors"] for rows in of_budget]
             text = f"error {statistics.median(error):+.1%} ({min(error):+.1%} to {max(error):+.1%})"
             if budget not in CALIBRATED:
                 errors.append(abs(statistics.median(error)))
             if "none" in of_config[0]:
-                added = [rows[budget]["measured_products"] / rows["none"]["measured_products"] - 1 for rows in of_config]
-                planned = [rows[budget]["predicted_products"] / rows["none"]["predicted_products"] - 1 for rows in of_config]
-                less = of_config[0]["none"]["activation_bytes"] / of_config[0][budget]["activation_bytes"]
+                added = [rows[budget]["measured_products"] / rows["none"]["measured_products"] - 1 for rows in of_budget]
+                planned = [rows[budget]["predicted_products"] / rows["none"]["predicted_products"] - 1 for rows in of_budget]
+                less = of_budget[0]["none"]["activation_bytes"] / of_budget[0][budget]["activation_bytes"]
                 text += (f"   {less:.2f} times less activations at {statistics.median(added):+.1%} ({min(added):+.1%} to {max(added):+.1%}),"
                          f" planned {statistics.median(planned):+.1%}")
             print(f"{name:<28} {budget:<10} {len(error)} rounds  {text}")

@@ -6,6 +6,7 @@ bf16, 1,024 tokens. A trial is a pair: PyTorch without and with checkpoints, our
 bench/python/make_env."""
 
 import json
+import statistics
 import subprocess
 import sys
 
@@ -66,6 +67,11 @@ def main():
             "torch_none": torch_none, "torch_checkpoint": torch_ckpt, "torch_added": torch_ckpt / torch_none - 1,
             "ours_none": rows[0]["step_seconds"][0], "ours_budget": rows[1]["step_seconds"][0], "ours_added": ours / none - 1})
     trials.close(options.out, "torch_checkpoint", ["torch_added", "ours_added", "torch_checkpoint", "ours_budget"])
+    lines = [line for line in map(json.loads, options.out.read_text().splitlines()) if line["campaign"] == "torch_checkpoint"]
+    seconds = [(line["ours_added"] * line["ours_none"], line["torch_added"] * line["torch_none"]) for line in lines]
+    ratios = [ours / torch for ours, torch in seconds]
+    print(f"extra time: ours {statistics.median(ours for ours, _ in seconds):.3f} s, torch {statistics.median(torch for _, torch in seconds):.3f} s,"
+          f" ratio of pairs {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
     return 0
 
 

@@ -52,11 +52,13 @@ def record(out, trial, result):
     print(json.dumps(line), flush=True)
 
 
-def paired(doc):
-    """--pairs and --out of a campaign that measures pairs"""
+def paired(doc, names=()):
+    """--pairs and --out of a campaign that measures pairs, and --only where there are several things to measure"""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=15)
     parser.add_argument("--out", required=True, type=Path, metavar="FILE.jsonl", help="one line a pair is added to it")
+    if names:
+        parser.add_argument("--only", choices=names, help="measure this alone")
     return parser.parse_args()
 
 

@@ -216,8 +216,13 @@ std::optional<int64_t> parse_bytes(std::string_view text) {
     if (!text.ends_with(name)) continue;
     const std::string_view digits = text.substr(0, text.size() - name.size());
     const auto count = is_decimal_integer(digits) ? from_text<int64_t>(digits) : std::nullopt;
-    if (!count.has_value() || *count < 0 || *count > std::numeric_limits<int64_t>::max() / bytes) return std::nullopt;
-    return *count * bytes;
+    if (count.has_value() && *count >= 0 && *count <= std::numeric_limits<int64_t>::max() / bytes)
+      return *count * bytes;
+    // "2.25GiB", as sizes are printed: rounded down to a byte
+    const bool plain = !digits.empty() && digits.find_first_not_of("0123456789.") == std::string_view::npos;
+    if (name.empty() || count.has_value() || !plain || !is_decimal_number(digits)) return std::nullopt;
+    const double exact = from_text<double>(digits).value_or(-1) * static_cast<double>(bytes);
+    return exact >= 0 && exact < 9e18 ? std::optional(static_cast<int64_t>(exact)) : std::nullopt;
   }
   return std::nullopt;
 }

@@ -178,8 +178,14 @@ std::string read_file(const Path& path, const ReadOptions& options) {
   return text;
 }
 
-void write_file_atomic(const Path& path, const std::function<void(File&)>& write) {
+void write_file_atomic(const Path& given, const std::function<void(File&)>& write) {
   std::error_code unknown;
+  // What a link leads to is replaced, not the link; one that leads nowhere yet is followed too.
+  Path path = given;
+  for (int links = 0; std::filesystem::is_symlink(path, unknown) && links < 40; ++links) {
+    const Path target = std::filesystem::read_symlink(path, unknown);
+    path = target.is_absolute() ? target : path.parent_path() / target;
+  }
   if (const auto status = std::filesystem::status(path, unknown);
       std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
     errno = std::filesystem::is_directory(status) ? EISDIR : EEXIST;

@@ -9,6 +9,7 @@
 namespace ringmaster::cost {
 namespace {
 
+constexpr double least_seconds = 1e-9;  // what is quicker can not be measured
 constexpr std::string_view heading = "ringmaster.costs/1 ";
 
 std::string op_of(const Work& work) {
@@ -31,7 +32,7 @@ template <typename T> bool read(std::string_view word, T& out) {
 }  // namespace
 
 void Table::set(const Work& work, double seconds) {
-  measured_[work.key] = {work, seconds};
+  measured_[work.key] = {work, std::max(seconds, least_seconds)};
   sum_up();
 }
 
@@ -96,7 +97,7 @@ Table Table::from_text(std::string_view text) {
     int width = 0;
     const bool good = read(take(line, ' '), m.seconds) && read(take(line, ' '), m.work.flops) &&
                       read(take(line, ' '), width) && read(take(line, ' '), m.work.bytes);
-    if (!good || !(m.seconds >= 0 && m.seconds < 1e6) || m.work.flops < 0 || m.work.bytes < 0) return {};
+    if (!good || !(m.seconds >= least_seconds && m.seconds < 1e6) || m.work.flops < 0 || m.work.bytes < 0) return {};
     m.work.narrow = width == 16;
     m.work.key = line;
     table.measured_[m.work.key] = m;

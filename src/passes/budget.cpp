@@ -70,7 +70,16 @@ Budget::Budget(const Graph& graph, int region, const cost::Table& costs)
   bytes_of_none_ = most_activations(graph_);
   has_backward_ = std::ranges::any_of(forward_.values(), [](const Saveable& s) { return !s.wants.empty(); });
   modes_.push_back({.tags = Tags(forward_.values().size()), .bytes = bytes_of_none_});
-  if (!has_backward_) return;
+  if (has_backward_) look_at_forward();
+  find_least();
+}
+
+std::vector<Remade> Budget::obey(Graph& graph, const Tags& tags) const {
+  set_tags(graph, tags);
+  return remake(graph, whole_);
+}
+
+void Budget::look_at_forward() {
   made_again_.resize(static_cast<size_t>(graph_.num_nodes()));
   for (const Saveable& s : forward_.values()) {
     const ir::Node& node = graph_.node(s.maker);
@@ -225,35 +234,42 @@ const Budget::Found& Budget::at(int64_t units) {
   return *found_.emplace(units, &obeyed(tags_of(*plan))).first->second;
 }
 
+// Plans for more units may come to fewer bytes, as memory is held in units; but hardly those for more than what is known to do.
+void Budget::find_least() {
+  constexpr size_t few = 128;  // values of forward: so few are planned for in a moment
+  tries_all_ = forward_.values().size() <= few;
+  least_ = &modes_.front();
+  for (const Found& found : modes_)
+    if (found.bytes < least_->bytes) least_ = &found;
+  for (int64_t units = least_units_;
+       planner_ != nullptr && units <= units_ && (tries_all_ || units * unit_ <= least_->bytes); ++units)
+    if (at(units).bytes < least_->bytes) least_ = &at(units);
+}
+
 // What is found for a budget does not depend on what was asked before.
 std::optional<Budget::Found> Budget::within(int64_t bytes) {
-  const Found* best = nullptr;
+  if (least_->bytes > bytes) return std::nullopt;
+  const Found* best = least_;
   const auto keeps = [&](const Found& found) {
-    if (found.bytes <= bytes && (best == nullptr || found.extra < best->extra)) best = &found;
+    if (found.bytes <= bytes && found.extra < best->extra) best = &found;
     return found.bytes <= bytes;
   };
   for (const Found& found : modes_) keeps(found);
+  if (tries_all_ && planner_ != nullptr)
+    for (int64_t units = least_units_; units <= units_; ++units) keeps(at(units));
   // What is needed grows with what is planned for, nearly as much: from one to the next by what was over or under, and every third
   // time halfway.
-  int64_t low = least_units_ - 1, high = units_, next = to_units(bytes, 0);
+  int64_t low = least_units_ - 1, high = tries_all_ || planner_ == nullptr ? low : units_, next = to_units(bytes, 0);
   for (int turn = 1; low < high; ++turn) {
     const int64_t units = turn % 3 == 0 ? (low + high + 1) / 2 : std::clamp(next, low + 1, high);
     const Found& found = at(units);
     (keeps(found) ? low : high) = found.bytes <= bytes ? units : units - 1;
     next = units + (bytes - found.bytes) / unit_;
   }
-  if (best == nullptr) return std::nullopt;
   Found out = *best;
   if (is_exact_)  // else there are ways that were not tried
     out.lower_bound = bound_ == nullptr ? 0 : std::min(out.extra, bound_->extra(to_units(bytes, 0)).value_or(0));
   return out;
-}
-
-Budget::Found Budget::least() {
-  const Found* least = &at(least_units_);
-  for (const Found& found : modes_)
-    if (found.bytes < least->bytes) least = &found;
-  return *least;
 }
 
 }  // namespace ringmaster::passes

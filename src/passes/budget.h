@@ -14,6 +14,7 @@
 #include "passes/chain_plan.h"
 #include "passes/forward.h"
 #include "passes/modes.h"
+#include "passes/recompute.h"
 #include "passes/saving.h"
 #include "passes/segments.h"
 
@@ -35,12 +36,16 @@ class Budget {
   };
   // The fastest whose activation_bytes are at most `bytes`; nullopt: see least().
   std::optional<Found> within(int64_t bytes);
-  Found least();                                       // the fewest bytes that a schedule of the chain leads to
+  const Found& least() const { return *least_; }       // of all that within() finds, the fewest bytes
   bool has_backward() const { return has_backward_; }  // else there is nothing to decide
   int64_t bytes_of_none() const { return bytes_of_none_; }
-  void set_tags(ir::Graph& graph, const Tags& tags) const;  // of the graph that was given, or a copy
+  // Of the graph that was given, or a copy.
+  void set_tags(ir::Graph& graph, const Tags& tags) const;
+  std::vector<Remade> obey(ir::Graph& graph,
+                           const Tags& tags) const;  // in the order of the run, as the one that was given
 
  private:
+  void look_at_forward();
   void build_links();
   int64_t best_unit(int64_t most) const;
   int64_t to_units(int64_t bytes, double up) const;
@@ -49,6 +54,7 @@ class Budget {
   Tags tags_of(const ChainPlan& plan) const;
   const Found& obeyed(const Tags& tags);
   const Found& at(int64_t units);
+  void find_least();
 
   struct MadeAgain {
     double seconds = 0, seconds_from_sum = 0;
@@ -65,6 +71,8 @@ class Budget {
   std::vector<Link> links_;  // in bytes
   std::unique_ptr<ChainPlanner> planner_, bound_;
   int64_t unit_ = 1, units_ = 0, least_units_ = 0;
+  bool tries_all_ = false;  // every number of units, as the region is small
+  const Found* least_ = nullptr;
   int64_t bytes_of_none_ = 0;
   bool is_exact_ = true;  // of every segment all ways were tried
   bool has_backward_ = false;

@@ -133,7 +133,7 @@ class Replay {
     after_.push_back(made);
     const std::vector<ValueId>& outputs = graph_.node(made).outputs;
     const bool view = forward_.is_view(original);
-    if (!view) cloned_.push_back({original, from_sum});
+    if (!view) cloned_.push_back({made, original, from_sum});
     for (size_t i = 0; i < outputs.size(); ++i) {
       const ValueId v = node.outputs[i];
       if (view) {

@@ -10,7 +10,7 @@ namespace ringmaster::passes {
 
 // A clone of a node of forward, which it is the same as but for what it reads. A view is not counted.
 struct Remade {
-  ir::NodeId original = ir::none;
+  ir::NodeId clone = ir::none, original = ir::none;
   bool from_sum = false;  // a norm that adds first, and starts from its sum here
 };
 

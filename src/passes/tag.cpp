@@ -7,7 +7,7 @@
 //   selective  within a block the fewest bytes from which all that backward reads can be made without a product or an attention
 //              (min_cut.h); what goes on to the next block is saved
 //   budget     what keeps all activations within a number of bytes and costs least time (budget.h)
-// Keeps: every bit, whatever the tags.
+// block and selective leave all saved where that takes less memory. Keeps: every bit, whatever the tags.
 #include <algorithm>
 
 #include "core/error.h"
@@ -15,6 +15,7 @@
 #include "passes/forward.h"
 #include "passes/modes.h"
 #include "passes/passes.h"
+#include "passes/recompute.h"
 #include "passes/segments.h"
 
 namespace ringmaster::passes {
@@ -31,18 +32,30 @@ void tag_within_budget(Graph& graph, int region, const Settings& settings) {
   const auto found = budget.within(bytes);
   const int64_t least = budget.least().bytes;
   if (!found) {
-    throw Error({.kind = ErrorKind::memory,
-                 .message = fmt::format("no schedule of {} keeps its activations within the budget", graph.name()),
-                 .key = "activation_checkpoint.budget",
-                 .found = fmt::format("{} bytes", bytes),
-                 .expected = fmt::format("at least {} bytes", least),
-                 .cure = fmt::format("set activation_checkpoint.budget to {}, or lower training.grain_size", least)});
+    throw Error(
+        {.kind = ErrorKind::memory,
+         .message = fmt::format("no schedule of the phase {} keeps its activations within the budget of {} bytes",
+                                graph.name(), bytes),
+         .key = "activation_checkpoint.budget",
+         .found = fmt::format("{} bytes", bytes),
+         .expected = fmt::format("at least {} bytes", least),
+         .cure = fmt::format("set activation_checkpoint.budget to {}, or lower training.grain_size where it is above 1",
+                             least)});
   }
   budget.set_tags(graph, found->tags);
   if (settings.recomputed == nullptr) return;
   settings.recomputed->budget_bytes = bytes;
   settings.recomputed->minimum_bytes = least;
   settings.recomputed->lower_bound_seconds = found->lower_bound;
+}
+
+// None where they take more memory than they spare: a penalty on gradients goes through forward twice, and what the second pass keeps
+// the modes do not see.
+void set_tags_that_help(Graph& graph, const Forward& forward, const Tags& tags) {
+  Graph obeys = graph;
+  set_tags(obeys, forward, tags);
+  remake(obeys, Forward(obeys, forward.region()));
+  if (activation_bytes(obeys) < activation_bytes(graph)) set_tags(graph, forward, tags);
 }
 
 [[noreturn]] void refuse_a_second_region(const Graph& graph) {
@@ -112,9 +125,9 @@ std::string tag(Graph& graph, const Settings& settings) {
     const Forward forward(graph, static_cast<int>(r));
     if (count(graph, forward).all == 0) continue;  // no backward
     if (settings.checkpointing == Checkpointing::block)
-      set_tags(graph, forward, tags_of_blocks(forward, cut(graph, forward)));
+      set_tags_that_help(graph, forward, tags_of_blocks(forward, cut(graph, forward)));
     if (settings.checkpointing == Checkpointing::selective)
-      set_tags(graph, forward, tags_of_selection(graph, forward, cut(graph, forward)));
+      set_tags_that_help(graph, forward, tags_of_selection(graph, forward, cut(graph, forward)));
     if (settings.checkpointing == Checkpointing::budget && planned++ > 0) refuse_a_second_region(graph);
     if (settings.checkpointing == Checkpointing::budget) tag_within_budget(graph, static_cast<int>(r), settings);
     clear_idle(graph, forward);

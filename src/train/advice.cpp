@@ -61,26 +61,85 @@ class Adviser {
   }
 
   // The change, and where it can be made again (a smaller grain) the first time that it suffices.
-  std::optional<Advice> try_change(config::Config config, const Change& change) const {
-    while (const auto value = change.make(config))
-      if (const auto found = try_out(config, {fmt::format("{}={}", change.key, *value)})) return found;
+  std::optional<Advice> try_change(config::Config config, const Change& change,
+                                   const std::vector<std::string>& others = {}) const {
+    while (const auto value = change.make(config)) {
+      std::vector<std::string> set{fmt::format("{}={}", change.key, *value)};
+      set.insert(set.end(), others.begin(), others.end());
+      if (const auto found = try_out(config, set)) return found;
+    }
     return std::nullopt;
   }
 
-  // One more of them after the other, and where all do not suffice with as many layers as do.
+  // One more of them after the other until they suffice, or all of them and as many layers as do; then without those that the
+  // others do not need, then with the largest grain that still does.
   std::optional<Advice> try_together(config::Config config) const {
-    std::vector<std::string> set;
+    Chosen chosen;
+    std::optional<Advice> found;
     for (const Change& change : changes) {
-      std::optional<std::string> last;
-      while (const auto value = change.make(config)) last = value;
-      if (!last) continue;
-      set.push_back(fmt::format("{}={}", change.key, *last));
-      if (auto found = try_out(config, set)) return found;
+      chosen.changes.push_back(&change);
+      if (found = try_all_of(config, chosen); found) break;
     }
-    return try_fewer_layers(config, set);
+    if (!found) found = try_fewer_layers(config, chosen);
+    if (!found) return std::nullopt;
+    for (size_t i = 0; i < chosen.changes.size();) {
+      Chosen fewer = chosen;
+      fewer.changes.erase(fewer.changes.begin() + static_cast<std::ptrdiff_t>(i));
+      if (auto without = try_all_of(config, fewer)) {
+        found = std::move(without);
+        chosen = fewer;
+      } else {
+        ++i;
+      }
+    }
+    if (!chosen.changes.empty() && chosen.changes.front()->make == smaller_grain) {
+      chosen.changes.erase(chosen.changes.begin());
+      const std::vector<std::string> others = make_all(config, chosen);
+      if (auto larger = try_change(config, changes[0], others)) found = std::move(larger);
+    }
+    found->smaller_model = !chosen.layers.empty();
+    return found;
   }
 
  private:
+  struct Chosen {
+    std::vector<const Change*> changes;
+    std::string layers;  // "model.layers=7" where the model is smaller; the configuration has as many then
+  };
+  // Each as far as it goes; what was set.
+  static std::vector<std::string> make_all(config::Config& config, const Chosen& chosen) {
+    std::vector<std::string> set;
+    for (const Change* change : chosen.changes) {
+      std::optional<std::string> last;
+      while (const auto value = change->make(config)) last = value;
+      if (last) set.push_back(fmt::format("{}={}", change->key, *last));
+    }
+    if (!chosen.layers.empty()) set.push_back(chosen.layers);
+    return set;
+  }
+  std::optional<Advice> try_all_of(config::Config config, const Chosen& chosen) const {
+    const std::vector<std::string> set = make_all(config, chosen);
+    return try_out(config, set);
+  }
+  // Leaves as many layers as fit in the configuration.
+  std::optional<Advice> try_fewer_layers(config::Config& config, Chosen& chosen) const {
+    std::optional<Advice> best;
+    int64_t fits = 0, fails = config.model.layers;
+    while (fails - fits > 1) {
+      config.model.layers = fits + (fails - fits) / 2;
+      Chosen fewer = chosen;
+      fewer.layers = fmt::format("model.layers={}", config.model.layers);
+      if (auto found = try_all_of(config, fewer)) {
+        best = std::move(found);
+        fits = config.model.layers;
+        chosen.layers = fewer.layers;
+      } else {
+        fails = config.model.layers;
+      }
+    }
+    config.model.layers = fits;
+    return best;
+  }
   std::optional<Advice> advice_of(const config::Config& config, std::vector<std::string> set) const {
     Frontier frontier(config, options_, costs_);
     if (frontier.state_bytes() > bytes_) return std::nullopt;
@@ -93,24 +152,6 @@ class Adviser {
       advice.set.push_back(fmt::format("activation_checkpoint.budget={}", point->budget_bytes));
     }
     return advice;
-  }
-
-  std::optional<Advice> try_fewer_layers(config::Config config, const std::vector<std::string>& set) const {
-    std::optional<Advice> best;
-    int64_t fits = 0, fails = config.model.layers;
-    while (fails - fits > 1) {
-      config.model.layers = fits + (fails - fits) / 2;
-      std::vector<std::string> fewer = set;
-      fewer.push_back(fmt::format("model.layers={}", config.model.layers));
-      if (auto found = try_out(config, fewer)) {
-        best = std::move(found);
-        best->smaller_model = true;
-        fits = config.model.layers;
-      } else {
-        fails = config.model.layers;
-      }
-    }
-    return best;
   }
 
   const ProgramOptions& options_;
@@ -141,9 +182,17 @@ nlohmann::json to_json(const std::vector<Advice>& advice) {
 
 namespace {
 
-std::string flags_of(const Advice& a) {
+// For a shell, in lines of a hundred columns or so.
+std::string flags_of(const Advice& a, int indent) {
   std::string flags;
-  for (const std::string& set : a.set) flags += fmt::format("{}--set {}", flags.empty() ? "" : " ", set);
+  size_t begin = 0;  // of the line
+  for (const std::string& set : a.set) {
+    if (flags.size() - begin + set.size() > 90) {
+      flags += fmt::format(" \\\n{:{}}", "", indent - 1);
+      begin = flags.size();
+    }
+    flags += fmt::format("{}--set {}", flags.empty() ? "" : " ", set);
+  }
   return flags;
 }
 std::string what_it_does(const Advice& a) {
@@ -159,14 +208,15 @@ std::string what_it_does(const Advice& a) {
 std::string to_text(const std::vector<Advice>& advice) {
   std::string out;
   for (const Advice& a : advice)
-    out += fmt::format("{:<15}{}\n{:<17}{}\n", out.empty() ? "would fit" : "or", flags_of(a), "", what_it_does(a));
+    out += fmt::format("{:<15}{}\n{:<17}{}\n", out.empty() ? "would fit" : "or", flags_of(a, 15), "", what_it_does(a));
   return out;
 }
 
 std::string as_cure(const std::vector<Advice>& advice) {
   std::string out;
   for (const Advice& a : advice)
-    out += fmt::format("{}{}\n    ({})", out.empty() ? "it fits with " : "\n  or with ", flags_of(a), what_it_does(a));
+    out +=
+        fmt::format("{}{}\n    ({})", out.empty() ? "it fits with " : "\n  or with ", flags_of(a, 6), what_it_does(a));
   return out;
 }
 

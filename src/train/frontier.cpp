@@ -49,10 +49,12 @@ int64_t Frontier::scratch_of(const ir::Graph& graph, const ir::Node& node) {
   return known->second;
 }
 
-ir::Placement Frontier::place(const Phase& phase, const ir::Graph& graph) {
+ir::Placement Frontier::place(const Phase& phase, const ir::Graph& graph, const std::vector<passes::Remade>& again) {
   std::vector<int64_t> scratch = phase.program->prepared.scratch_bytes;
-  for (auto id = static_cast<ir::NodeId>(scratch.size()); id < graph.num_nodes(); ++id)
-    scratch.push_back(scratch_of(graph, graph.node(id)));
+  scratch.resize(static_cast<size_t>(graph.num_nodes()));  // views need none
+  for (const passes::Remade& made : again)
+    scratch[static_cast<size_t>(made.clone)] =
+        made.from_sum ? scratch_of(graph, graph.node(made.clone)) : scratch[static_cast<size_t>(made.original)];
   return passes::place(
       graph, {.local_grains = programs_.deal.count, .scratch_bytes = std::move(scratch), .states = &programs_.layout});
 }
@@ -83,10 +85,11 @@ int64_t Frontier::peak_of(const std::vector<passes::Tags>& tags) {
   auto next = tags.begin();
   for (const Phase& phase : phases_) {
     ir::Graph& graph = work_ = phase.program->graph;
-    for (const auto& plan : phase.budgets) plan->set_tags(graph, *next++);
-    passes::recompute(graph, {});
+    std::vector<passes::Remade> again;
+    for (const auto& plan : phase.budgets)
+      for (const passes::Remade& made : plan->obey(graph, *next++)) again.push_back(made);
     passes::schedule(graph, {});
-    peak = std::max(peak, place(phase, graph).peak_bytes);
+    peak = std::max(peak, place(phase, graph, again).peak_bytes);
   }
   return peak;
 }
@@ -94,10 +97,16 @@ int64_t Frontier::peak_of(const std::vector<passes::Tags>& tags) {
 std::vector<FrontierPoint> Frontier::points(int count) {
   std::vector<FrontierPoint> out;
   if (none_ == 0) return out;
+  if (least_ >= none_) return {at(none_)};
   const double factor = std::pow(static_cast<double>(least_) / static_cast<double>(none_), 1.0 / (count - 1));
   for (int k = 0; k < count; ++k) {
     const double share = static_cast<double>(none_) * std::pow(factor, k);
     out.push_back(at(k + 1 == count ? least_ : std::max(least_, static_cast<int64_t>(share))));
+  }
+  for (size_t k = out.size() - 1; k-- > 0;) {  // what does with less does with more
+    if (out[k].step_seconds <= out[k + 1].step_seconds) continue;
+    out[k].step_seconds = out[k + 1].step_seconds;
+    out[k].peak_bytes = out[k + 1].peak_bytes;
   }
   return out;
 }

@@ -29,7 +29,7 @@ class Frontier {
   int64_t least() const { return least_; }  // the least budget that can be kept
   int64_t none() const { return none_; }    // what mode none needs
   FrontierPoint at(int64_t budget);         // least() or more
-  // From none() down to least(), each by the same factor below the one before.
+  // From none() down to least(), each by the same factor below the one before; one alone where least() is none().
   std::vector<FrontierPoint> points(int count);
   int64_t state_bytes() const { return programs_.layout.end; }  // no peak is below them
   // The fastest whose peak is at most this.
@@ -42,7 +42,7 @@ class Frontier {
     std::vector<std::unique_ptr<passes::Budget>> budgets;  // one a grain region that has a backward
   };
   int64_t scratch_of(const ir::Graph& graph, const ir::Node& node);
-  ir::Placement place(const Phase& phase, const ir::Graph& graph);
+  ir::Placement place(const Phase& phase, const ir::Graph& graph, const std::vector<passes::Remade>& again);
   int64_t peak_of(const std::vector<passes::Tags>& tags);  // of each budget of each phase
 
   const cost::Table& costs_;

@@ -15,8 +15,18 @@ std::string frontier_text(const std::vector<FrontierPoint>& sweep, bool unicode)
   const double most = static_cast<double>(sweep.front().budget_bytes), least = sweep.front().step_seconds;
   double slowest = 0;
   for (const FrontierPoint& p : sweep) slowest = std::max(slowest, p.step_seconds - least);
-  std::string out = "\n  activations                          peak a rank       step\n";
+  if (sweep.size() == 1)
+    return fmt::format("\nno budget saves anything here: none keeps less than the {} of mode none\n",
+                       bytes_text(sweep.front().budget_bytes));
+  std::string out = "\n       budget                          peak a rank       step\n";
+  const FrontierPoint* above = nullptr;
+  bool peak_falls = false;
   for (const FrontierPoint& p : sweep) {
+    peak_falls = peak_falls || p.peak_bytes < sweep.front().peak_bytes - sweep.front().peak_bytes / 100;
+    const bool is_last = &p == &sweep.back();
+    if (above != nullptr && !is_last && above->peak_bytes == p.peak_bytes && above->step_seconds == p.step_seconds)
+      continue;  // the same plan
+    above = &p;
     const std::string memory = bar(static_cast<double>(p.budget_bytes) / most, unicode);
     const double more = p.step_seconds - least;
     const std::string added = more > 0 ? bar(more / slowest, unicode) : "";
@@ -24,6 +34,7 @@ std::string frontier_text(const std::vector<FrontierPoint>& sweep, bool unicode)
                        std::string(20 - std::min<size_t>(cells(memory), 20), ' '), bytes_text(p.peak_bytes),
                        short_seconds(p.step_seconds), 100 * more / least, added.empty() ? "" : "  ", added);
   }
+  if (!peak_falls) out += "  the peak stays where it is: it is not of activations\n";
   return out;
 }
 

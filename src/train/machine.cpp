@@ -109,13 +109,14 @@ MemoryLimit memory_limit(int node_ranks) {
   };
   take(proc_kib("/proc/meminfo", "MemTotal"), "ram", false);
   take(cgroup_limit(), "cgroup", false);
-  // of address space and of writable memory much is taken that never becomes resident: what is left counts
+  // Of address space and of writable memory some is taken that never becomes resident, and more will be (stacks, the heap): what
+  // is left now is what a process of so many resident bytes needs, within some MiB.
   const auto take_left = [&](auto resource, const char* used) {
     rlimit space{};
     if (::getrlimit(resource, &space) != 0 || space.rlim_cur == RLIM_INFINITY) return;
     const auto limit_bytes = static_cast<int64_t>(std::min<rlim_t>(space.rlim_cur, int64_t{1} << 62));
     const int64_t left = limit_bytes - proc_kib("/proc/self/status", used);
-    take(std::max<int64_t>(1, process_bytes(left)), "rlimit", true);
+    take(std::max<int64_t>(1, left), "rlimit", true);
   };
   take_left(RLIMIT_AS, "VmSize");
   take_left(RLIMIT_DATA, "VmData");

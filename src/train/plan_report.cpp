@@ -243,6 +243,9 @@ std::string to_text(const PlanReport& r) {
   if (!idle.empty()) out += fmt::format("idle           {}\n", idle);
   out += to_text(r.recompute);
   out += to_text(r.advice);
+  if (!r.fits && r.advice.empty())
+    out += fmt::format("would fit      nothing that was tried; the program alone takes {} a rank\n",
+                       bytes_text(beside_the_arena));
   out += frontier_text(r.sweep, unicode);
   return out;
 }

@@ -41,11 +41,45 @@ template <typename T> nlohmann::json or_null(const std::optional<T>& value) {
   return value ? nlohmann::json(*value) : nlohmann::json(nullptr);
 }
 
-// "transformer.h.0" and "transformer.h.1", where they save and cost the same.
-bool alike(const RecomputeReport::Item& a, const RecomputeReport::Item& b) {
-  const auto stem = [](const std::string& scope) { return scope.substr(0, scope.find_last_not_of("0123456789") + 1); };
-  return stem(a.scope) == stem(b.scope) && a.bytes_saved == b.bytes_saved &&
-         std::abs(a.seconds_added - b.seconds_added) <= 1e-9 + 1e-6 * a.seconds_added;
+// A block's place without its number: "transformer.h." and 3 of "transformer.h.3"; the number is -1 where there is none.
+std::pair<std::string, int64_t> stem_of(const std::string& scope) {
+  const size_t digits = scope.find_last_not_of("0123456789") + 1;
+  if (digits == scope.size()) return {scope, -1};
+  return {scope.substr(0, digits), std::stoll(scope.substr(digits))};
+}
+
+// Blocks that are alike in all that is said of them.
+struct Group {
+  std::string stem;
+  std::vector<int64_t> numbers;  // ascending
+  RecomputeReport::Item one;
+};
+
+std::vector<Group> groups_of(const std::vector<RecomputeReport::Item>& items) {
+  std::vector<Group> groups;
+  for (const auto& item : items) {
+    const auto [stem, number] = stem_of(item.scope);
+    const auto like = std::ranges::find_if(groups, [&, &stem = stem](const Group& g) {
+      return g.stem == stem && g.one.bytes_saved == item.bytes_saved &&
+             std::abs(g.one.seconds_added - item.seconds_added) <= 1e-9 + 1e-6 * item.seconds_added;
+    });
+    Group& group = like != groups.end() ? *like : groups.emplace_back(Group{stem, {}, item});
+    if (number >= 0) group.numbers.push_back(number);
+  }
+  return groups;
+}
+
+// "0-3, 5"
+std::string ranges_text(const std::vector<int64_t>& numbers) {
+  std::string out;
+  for (size_t i = 0; i < numbers.size();) {
+    size_t end = i + 1;
+    while (end < numbers.size() && numbers[end] == numbers[end - 1] + 1) ++end;
+    out += fmt::format("{}{}", out.empty() ? "" : ", ", numbers[i]);
+    if (end - i > 1) out += fmt::format("{}{}", end - i > 2 ? "-" : ", ", numbers[end - 1]);
+    i = end;
+  }
+  return out;
 }
 
 }  // namespace
@@ -56,29 +90,32 @@ std::optional<double> RecomputeReport::gap() const {
 }
 
 RecomputeReport recompute_report(const Programs& programs, const config::Config& config, const cost::Table& costs) {
+  RecomputeReport out{.mode = config.activation_checkpoint.mode, .lower_bound_seconds = 0};
   const Compiled* most = nullptr;
-  int64_t repeats = 0;
   for (const models::Phase& phase : programs.recipe->phases) {
     const Compiled& program = *programs.find(phase.name);
-    if (most != nullptr && program.recomputed.bytes_of_none <= most->recomputed.bytes_of_none) continue;
-    most = &program;
-    repeats = phase.repeats;
+    const int64_t runs = programs.deal.count * phase.repeats;  // of the grain region, which alone holds what runs again
+    const passes::Seconds seconds = passes::seconds_of(program.graph, costs, programs.deal.count, phase.repeats);
+    out.step_seconds += seconds.once;
+    out.extra_seconds += seconds.again;
+    for (RecomputeReport::Item& item : items_of(program, costs, runs)) out.items.push_back(std::move(item));
+    const auto bound = program.recomputed.lower_bound_seconds;
+    if (bound && out.lower_bound_seconds)
+      *out.lower_bound_seconds += static_cast<double>(runs) * *bound;
+    else
+      out.lower_bound_seconds.reset();
+    if (most == nullptr || program.recomputed.bytes_of_none > most->recomputed.bytes_of_none) most = &program;
   }
-  const int64_t runs = programs.deal.count * repeats;  // of the grain region, which alone holds what runs again
-  const passes::Seconds seconds = passes::seconds_of(most->graph, costs, programs.deal.count, repeats);
-  RecomputeReport out{.mode = config.activation_checkpoint.mode,
-                      .activation_bytes = passes::activation_bytes(most->graph),
-                      .bytes_of_none = most->recomputed.bytes_of_none,
-                      .saved_bytes = passes::saved_bytes(most->graph),
-                      .saved_bytes_of_none = most->recomputed.saved_bytes_of_none,
-                      .step_seconds = seconds.once,
-                      .extra_seconds = seconds.again,
-                      .items = items_of(*most, costs, runs)};
-  if (out.mode != "budget") return out;
+  out.activation_bytes = passes::activation_bytes(most->graph);
+  out.bytes_of_none = most->recomputed.bytes_of_none;
+  out.saved_bytes = passes::saved_bytes(most->graph);
+  out.saved_bytes_of_none = most->recomputed.saved_bytes_of_none;
+  if (out.mode != "budget") {
+    out.lower_bound_seconds.reset();
+    return out;
+  }
   out.budget_bytes = most->recomputed.budget_bytes;
   out.minimum_budget_bytes = most->recomputed.minimum_bytes;
-  if (const auto bound = most->recomputed.lower_bound_seconds)
-    out.lower_bound_seconds = static_cast<double>(runs) * *bound;
   return out;
 }
 
@@ -110,21 +147,21 @@ std::string to_text(const RecomputeReport& r) {
                   r.budget_bytes ? " " + bytes_text(*r.budget_bytes) : "", bytes_text(r.activation_bytes),
                   bytes_text(r.bytes_of_none), bytes_text(r.saved_bytes), bytes_text(r.saved_bytes_of_none));
   out += fmt::format("               {} a step more, {:.1f} %\n", short_seconds(r.extra_seconds),
-                     100 * r.extra_seconds / r.step_seconds);
+                     r.step_seconds > 0 ? 100 * r.extra_seconds / r.step_seconds : 0);
   if (r.minimum_budget_bytes)
     out += fmt::format("               the least budget is {}", bytes_text(*r.minimum_budget_bytes));
   if (const auto gap = r.gap())
     out += fmt::format("; no schedule of its kind is faster by more than {:.2f} % of a step", 100 * *gap);
   if (r.minimum_budget_bytes) out += "\n";
-  for (size_t i = 0; i < r.items.size();) {  // blocks that are alike in one row
-    size_t end = i + 1;
-    while (end < r.items.size() && alike(r.items[i], r.items[end])) ++end;
-    const auto count = static_cast<int64_t>(end - i);
-    const auto& item = r.items[i];
-    out += fmt::format("  {:>12}  {:>9} more  {}\n", bytes_text(count * item.bytes_saved),
-                       short_seconds(static_cast<double>(count) * item.seconds_added),
-                       count == 1 ? item.scope : fmt::format("{} to {}", item.scope, r.items[end - 1].scope));
-    i = end;
+  const std::vector<Group> groups = groups_of(r.items);
+  if (!groups.empty()) out += fmt::format("  {:>12}  {:>12}\n", "not saved", "more time");
+  for (const Group& group : groups) {
+    if (group.one.bytes_saved == 0 && group.one.seconds_added < 5e-5) continue;
+    const int64_t count = std::max<int64_t>(1, std::ssize(group.numbers));
+    out += fmt::format("  {:>12}  {:>12}  {}{}\n", bytes_text(count * group.one.bytes_saved),
+                       short_seconds(static_cast<double>(count) * group.one.seconds_added),
+                       group.stem.empty() && group.numbers.empty() ? "(no block)" : group.stem,
+                       ranges_text(group.numbers));
   }
   return out;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// recompute_report: what gradient checkpointing saves and costs, of the phase that holds most activations.
+// recompute_report: what gradient checkpointing saves, in the phase that holds most activations, and costs, in all phases.
 #pragma once
 #include "train/session.h"
 

@@ -125,7 +125,7 @@ const std::vector<BadFile> bad_values = {
     bad_value("ZeroEps", "optimizer.eps", "0", "out of range"),
     bad_value("NoTimeout", "comm.timeout_s", "0", "out of range"),
     bad_value("BadSize", "comm.segment_bytes", "256KKB", "`256KKB`"),
-    bad_value("FractionalSize", "comm.segment_bytes", "1.5MiB", "`1.5MiB`"),
+    bad_value("FractionalSize", "comm.segment_bytes", "1.5", "`1.5`"),
     bad_value("HugeSize", "comm.segment_bytes", "9999999999GiB", "`9999999999GiB`"),
     bad_value("NoAsBoolean", "model.tied_embeddings", "no", "`no`", "write `false`"),
     bad_value("YesAsBoolean", "model.tied_embeddings", "yes", "`yes`", "write `true`"),

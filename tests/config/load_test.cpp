@@ -72,6 +72,8 @@ TEST_F(ConfigFile, ByteSizesKnowBothFamiliesOfUnits) {
   EXPECT_EQ(load_text("comm:\n  segment_bytes: 1MB\n").config.comm.segment_bytes, 1'000'000);
   EXPECT_EQ(parse_bytes("3GiB"), int64_t{3} << 30);
   EXPECT_EQ(parse_bytes("0"), 0);
+  EXPECT_EQ(parse_bytes("2.25GiB"), int64_t{9} << 28);
+  EXPECT_EQ(parse_bytes("0.3KiB"), 307);
   for (const char* bad : {"", "KiB", "-1KiB", "1 KiB", "1kib", "01KiB", "1B", "9007199254740992KiB"}) {
     EXPECT_FALSE(parse_bytes(bad).has_value()) << bad;
   }

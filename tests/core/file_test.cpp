@@ -29,6 +29,20 @@ TEST(File, AtomicWriteReplacesAndLeavesNothingElse) {
   EXPECT_EQ(list_folder(folder.path()), std::vector<std::string>{"a b"});
 }
 
+TEST(File, AtomicWriteReplacesWhatALinkLeadsTo) {
+  const TempFolder folder;
+  write_file_atomic(folder / "f", "old");
+  std::filesystem::create_symlink("f", folder / "link");
+  std::filesystem::create_symlink("new", folder / "nowhere yet");
+  write_file_atomic(folder / "link", "through the link");
+  write_file_atomic(folder / "nowhere yet", "made");
+  EXPECT_EQ(read_file(folder / "f"), "through the link");
+  EXPECT_EQ(read_file(folder / "new"), "made");
+  EXPECT_TRUE(std::filesystem::is_symlink(folder / "link"));
+  std::filesystem::create_symlink("/dev/null", folder / "device");
+  EXPECT_THROW(write_file_atomic(folder / "device", "text"), Error);
+}
+
 TEST(File, FailedAtomicWriteKeepsTheOldBytes) {
   const TempFolder folder;
   write_file_atomic(folder / "f", "old");

@@ -63,7 +63,7 @@ TEST(CostTable, IsReadBackToTheBitAndOnlyWhole) {
   wrong[text.find('\n') + 1] = 'x';
   EXPECT_EQ(Table::from_text(wrong).size(), 0U);
   EXPECT_EQ(Table::from_text(Table().to_text()).size(), 0U);
-  for (const char* seconds : {"inf", "nan", "1e308", "-1"})
+  for (const char* seconds : {"inf", "nan", "1e308", "-1", "0", "-0"})
     EXPECT_EQ(Table::from_text(std::string("ringmaster.costs/1 1\n") + seconds + " 0 32 8 gelu f32[2]\n").size(), 0U);
   EXPECT_EQ(Table::from_text("ringmaster.costs/1 1\n1 0 32 8 gelu f32[2]\n").size(), 1U);
 }

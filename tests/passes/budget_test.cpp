@@ -80,6 +80,23 @@ TEST(Budget, OfTheSameBytesIsTheSameWhateverWasAskedBefore) {
   }
 }
 
+// What does within fewer bytes does within more, and what is called the least is the least that is found.
+TEST(Budget, IsNeverSlowerWithMore) {
+  for (const int count : {1, 2, 5}) {
+    const ir::Graph graph = mlp_blocks(count);
+    const cost::Table costs;
+    Budget budget(graph, 0, costs);
+    const int64_t least = budget.least().bytes;
+    double before = std::numeric_limits<double>::infinity();
+    for (int64_t bytes = least; bytes <= budget.bytes_of_none(); bytes += 64) {
+      const auto found = budget.within(bytes);
+      ASSERT_TRUE(found.has_value()) << bytes;
+      EXPECT_LE(found->extra, before) << bytes << " bytes of " << count << " blocks";
+      before = found->extra;
+    }
+  }
+}
+
 // The activation is made dear: then it is saved, and the products are made again.
 TEST(Budget, GoesByTheCostsThatWereMeasured) {
   const ir::Graph graph = mlp_blocks(4);

@@ -88,6 +88,15 @@ TEST(Advice, NamesEachChangeThatSufficesElseAllThatIsNeeded) {
     for (const Advice& advice : report.advice) {
       EXPECT_TRUE(advice.changes_bits);
       EXPECT_TRUE(plan_with(run, advice.set, limit).fits) << fmt::format("{}", fmt::join(advice.set, " "));
+      for (size_t left_out = 0; left_out < advice.set.size(); ++left_out) {
+        std::vector<std::string> fewer;
+        for (size_t i = 0; i < advice.set.size(); ++i)
+          if (i != left_out && !advice.set[i].starts_with("activation_checkpoint.")) fewer.push_back(advice.set[i]);
+        if (advice.set[left_out].starts_with("activation_checkpoint.")) continue;
+        const PlanReport without = plan_with(run, fewer, limit);
+        const bool recompute_does = !without.advice.empty() && !without.advice.front().changes_bits;
+        EXPECT_FALSE(without.fits || recompute_does) << advice.set[left_out] << " is not needed";
+      }
     }
   }
   EXPECT_TRUE(plan_with(run, {}, 64).advice.empty());  // nothing does

@@ -95,6 +95,20 @@ TEST(Recompute, ABudgetBelowTheLeastIsRefusedWithTheLeast) {
   error_of([&] { plan(with(std::to_string(std::stoll(least) - 1)), {}); });
 }
 
+// A penalty on slopes goes through forward twice, and keeps more where less is saved.
+TEST(Recompute, NoModeTakesMoreMemoryThanNone) {
+  for (const char* yaml : {gpt, critic}) {
+    for (const char* width : {"2", "16", "64"}) {
+      const TinyRun run(yaml);
+      const std::vector<std::string> sets{fmt::format("model.width={}", width)};
+      const int64_t none = plan(run.resolved(with_mode(sets, "none")), {}).recompute.activation_bytes;
+      for (const char* mode : {"block", "selective"})
+        EXPECT_LE(plan(run.resolved(with_mode(sets, mode)), {}).recompute.activation_bytes, none)
+            << mode << " " << width;
+    }
+  }
+}
+
 TEST(Recompute, ThePlanListsWhatIsMadeAgain) {
   const TinyRun run(gpt);
   const PlanReport none = plan(run.resolved(with_mode({}, "none")), {});
