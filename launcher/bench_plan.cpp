@@ -32,6 +32,8 @@ struct Row {
   config::Resolved resolved;
   std::vector<double> predicted, measured;                    // seconds of a step
   std::vector<double> predicted_products, measured_products;  // how many products alone it takes
+  std::vector<double>
+      added;  // share of a step with all saved that it takes more, in turns with such steps; empty: no row `none`
   std::vector<double> measured_then;  // seconds, had the machine been as fast as it was at the calibration
   int64_t planned_bytes = 0, touched_bytes = 0, activation_bytes = 0, saved_bytes = 0;
 
@@ -63,18 +65,29 @@ std::vector<Row> rows_of(const config::Resolved& resolved, const std::string& bu
   return rows;
 }
 
-void run_steps(Row& row, comm::Communicator& comm, const train::Calibration& calibration,
+// `none`: the configuration with all activations saved, whose steps take turns with the row's; null: none do.
+void run_steps(Row& row, const config::Resolved* none, comm::Communicator& comm, const train::Calibration& calibration,
                train::ProductAlone& product) {
   train::BenchStep bench(row.resolved, comm, {.warmup = 1, .costs = &calibration.table});
   const train::Programs& programs = bench.session().programs();
   train::Laps laps(bench, product);
-  std::vector<double> steps, ratios;
+  std::optional<train::BenchStep> bench_none;
+  if (none != nullptr) bench_none.emplace(*none, comm, train::BenchStepOptions{.warmup = 1});
+  std::optional<train::Laps> laps_none;
+  if (bench_none) laps_none.emplace(*bench_none, product);
+  double before = laps_none ? laps_none->run().step : 0;  // of a step with all saved, in front of the lap
+  std::vector<double> steps, ratios, added;
   for (double sum = 0; sum < seconds_of_steps || steps.size() < 3;) {
     const train::Lap lap = laps.run();
     steps.push_back(lap.step);
     ratios.push_back(lap.ratio());
     sum += static_cast<double>(lap.steps) * lap.step;
+    if (!laps_none) continue;
+    const double behind = laps_none->run().step;
+    added.push_back(lap.step / (0.5 * (before + behind)) - 1);
+    before = behind;
   }
+  if (!added.empty()) row.added.push_back(median(added));
   row.predicted.push_back(train::step_seconds(programs, calibration.table));
   row.predicted_products.push_back(row.predicted.back() / calibration.product_seconds);
   row.measured.push_back(median(steps));
@@ -95,6 +108,7 @@ json to_json(const Row& row) {
           {"predicted_products", row.predicted_products},
           {"measured_products", row.measured_products},
           {"errors", row.errors()},
+          {"added", row.added},
           {"peak_bytes_planned", row.planned_bytes},
           {"peak_bytes_measured", row.touched_bytes},
           {"activation_bytes", row.activation_bytes},
@@ -102,12 +116,18 @@ json to_json(const Row& row) {
 }
 
 std::string to_text(const std::vector<Row>& rows) {
-  std::string out = "                activations    arena   predicted    measured     error\n";
+  const bool in_turns = std::ranges::any_of(rows, [](const Row& row) { return !row.added.empty(); });
+  std::string out = fmt::format("                activations    arena   predicted    measured     error{}\n",
+                                in_turns ? "   over none" : "");
   for (const Row& row : rows) {
     const std::vector<double> errors = row.errors();
     out += fmt::format("{:<16}{:>11}{:>9}{:>12}{:>12}{:>+8.1f} %", row.name, train::bytes_text(row.activation_bytes),
                        train::bytes_text(row.planned_bytes), train::short_seconds(median(row.predicted)),
                        train::short_seconds(median(row.measured_then)), 100 * median(errors));
+    if (!row.added.empty())
+      out += fmt::format("{:>+9.1f} %", 100 * median(row.added));
+    else if (in_turns && errors.size() > 1)
+      out += std::string(11, ' ');
     if (errors.size() > 1)
       out += fmt::format("   ({:+.1f} to {:+.1f})", 100 * std::ranges::min(errors), 100 * std::ranges::max(errors));
     if (row.planned_bytes != row.touched_bytes)
@@ -115,7 +135,8 @@ std::string to_text(const std::vector<Row>& rows) {
     out += "\n";
   }
   return out +
-         "\nmeasured: had the machine been as fast as it was at the calibration, by a matrix product that ran beside "
+         "\nover none: steps in turns with steps that save all; measured: had the machine been as fast as it was at "
+         "the calibration, by a matrix product that ran beside "
          "both\n";
 }
 
@@ -150,7 +171,9 @@ int bench_plan(const Arguments& arguments) {
   for (int64_t round = 0; round < rounds; ++round) {
     note(fmt::format("round {} of {}: calibrating, then {} ways to save activations", round + 1, rounds, rows.size()));
     const train::Calibration calibration = train::calibrate(resolved, {.threads = threads});
-    for (Row& row : rows) run_steps(row, *comm, calibration, product);
+    const auto none = std::ranges::find(rows, "none", &Row::name);
+    for (Row& row : rows)
+      run_steps(row, none == rows.end() || row.name == "none" ? nullptr : &none->resolved, *comm, calibration, product);
   }
   if (!arguments.has("--json")) {
     print(to_text(rows));

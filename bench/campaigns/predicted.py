@@ -29,24 +29,25 @@ def main():
     for trial in trials.missing(options.out, wanted):
         words, budgets = CONFIGS[trial["config"]]
         found = trials.bench("plan", *words, "--budgets", budgets)
-        rows = [{key: row[key][0] if isinstance(row[key], list) else row[key] for key in row} for row in found["rows"]]
+        rows = [{key: row[key][0] if isinstance(row[key], list) else row[key] for key in row if row[key] != []} for row in found["rows"]]
         trials.record(options.out, trial, {"isa": found["isa"], "threads": found["threads_per_rank"], "rows": rows})
     lines = [line for line in map(json.loads, options.out.read_text().splitlines()) if line["campaign"] == "predicted"]
     errors = []
     for name in CONFIGS:
         of_config = [{row["name"]: row for row in line["rows"]} for line in lines if line["config"] == name]
-        for budget in of_config[-1]:
+        for budget in of_config[-1] if of_config else ():
             of_budget = [rows for rows in of_config if budget in rows]
             error = [rows[budget]["errors"] for rows in of_budget]
             text = f"error {statistics.median(error):+.1%} ({min(error):+.1%} to {max(error):+.1%})"
             if budget not in CALIBRATED:
                 errors.append(abs(statistics.median(error)))
-            if "none" in of_config[0]:
-                added = [rows[budget]["measured_products"] / rows["none"]["measured_products"] - 1 for rows in of_budget]
-                planned = [rows[budget]["predicted_products"] / rows["none"]["predicted_products"] - 1 for rows in of_budget]
-                less = of_budget[0]["none"]["activation_bytes"] / of_budget[0][budget]["activation_bytes"]
-                text += (f"   {less:.2f} times less activations at {statistics.median(added):+.1%} ({min(added):+.1%} to {max(added):+.1%}),"
-                         f" planned {statistics.median(planned):+.1%}")
+            with_turns = [rows for rows in of_budget if "added" in rows[budget]]
+            if with_turns:
+                added = [rows[budget]["added"] for rows in with_turns]
+                planned = [rows[budget]["predicted_products"] / rows["none"]["predicted_products"] - 1 for rows in with_turns]
+                less = with_turns[0]["none"]["activation_bytes"] / with_turns[0][budget]["activation_bytes"]
+                text += (f"   {less:.2f} times less activations at {statistics.median(added):+.1%} ({min(added):+.1%} to {max(added):+.1%},"
+                         f" {len(added)} rounds), planned {statistics.median(planned):+.1%}")
             print(f"{name:<28} {budget:<10} {len(error)} rounds  {text}")
     print(f"{len(errors)} pairs: mean error {statistics.mean(errors):.1%}, worst {max(errors):.1%}")
     return 0

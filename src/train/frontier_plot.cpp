@@ -49,12 +49,14 @@ std::string frontier_svg(const std::vector<FrontierPoint>& points, const std::st
   const auto y = [&](double share) { return plot_bottom - (plot_bottom - plot_top) * share / (1.05 * most_added); };
   std::string out = svg_sheet(
       title, fmt::format("what a budget of activations adds to a step of {}; {}", short_seconds(least), line));
-  for (int k = 0; k <= 4; ++k) {
-    const double share = most_added * k / 4, bytes = most_bytes * k / 4;
-    out += svg_line(plot_left, y(share), plot_right, y(share), "#dddddd");
-    out += svg_text(plot_left - 8, y(share) + 4, fmt::format("{:+.0f} %", 100 * share), "end");
-    out += svg_line(x(bytes), plot_bottom, x(bytes), plot_bottom + 6, "#999999");
-    out += svg_text(x(bytes), plot_bottom + 20, bytes_text(static_cast<int64_t>(bytes)), k == 4 ? "end" : "middle");
+  for (const double percent : round_ticks(100 * most_added)) {
+    out += svg_line(plot_left, y(percent / 100), plot_right, y(percent / 100), "#dddddd");
+    out +=
+        svg_text(plot_left - 8, y(percent / 100) + 4, fmt::format("+{:g} %", std::round(1e3 * percent) / 1e3), "end");
+  }
+  for (const Tick& tick : byte_ticks(most_bytes)) {
+    out += svg_line(x(tick.value), plot_bottom, x(tick.value), plot_bottom + 6, "#999999");
+    out += svg_text(x(tick.value), plot_bottom + 20, tick.text, "middle");
   }
   std::string path, dots;
   for (const FrontierPoint& p : points) {
@@ -66,7 +68,8 @@ std::string frontier_svg(const std::vector<FrontierPoint>& points, const std::st
         at_x, at_y, bytes_text(p.budget_bytes), 100 * added(p));
   }
   out += fmt::format("<path d=\"{}\" fill=\"none\" stroke=\"#3d5a80\" stroke-width=\"2\"/>\n", path) + dots;
-  out += svg_text(0.5 * (plot_left + plot_right), plot_bottom + 44, "activations alive at the most", "middle");
+  out += svg_text(0.5 * (plot_left + plot_right), plot_bottom + 44,
+                  points.size() > 1 ? "budget of activations" : "no budget saves anything here", "middle");
   return out + "</svg>\n";
 }
 

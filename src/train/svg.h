@@ -3,6 +3,7 @@
 #pragma once
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace ringmaster::train {
 
@@ -14,5 +15,13 @@ std::string svg_sheet(std::string_view title, std::string_view line);
 // Text at a point; `anchor` is start, middle or end.
 std::string svg_text(double x, double y, std::string_view text, std::string_view anchor = "start");
 std::string svg_line(double x1, double y1, double x2, double y2, std::string_view color);
+
+// Where an axis from 0 to `most` is marked: 0 and multiples of 1, 2 or 5 times a power of ten, five to ten in all.
+std::vector<double> round_ticks(double most);
+struct Tick {
+  double value = 0;
+  std::string text;
+};
+std::vector<Tick> byte_ticks(double most);  // of bytes, all in one unit
 
 }  // namespace ringmaster::train

@@ -107,10 +107,10 @@ std::string outline(const std::vector<int64_t>& low, const std::vector<int64_t>&
 
 std::string axes(const Timeline& t, double most) {
   std::string out;
-  for (int k = 0; k <= 4; ++k) {
-    const double y = bottom - (bottom - top) * k / 4;
+  for (const Tick& tick : byte_ticks(most)) {
+    const double y = bottom - (bottom - top) * tick.value / most;
     out += svg_line(left, y, right, y, "#dddddd");
-    out += svg_text(left - 8, y + 4, bytes_text(static_cast<int64_t>(most * k / 4)), "end");
+    out += svg_text(left - 8, y + 4, tick.text, "end");
   }
   const auto n = static_cast<double>(t.moments.size());
   const std::pair<int64_t, const char*> parts[] = {{0, "forward"}, {t.backward, "backward"}, {t.update, "update"}};
@@ -120,7 +120,7 @@ std::string axes(const Timeline& t, double most) {
     out += svg_line(x, top, x, bottom + 6, "#999999");
     out += svg_text(x + 4, bottom + 18, name);
   }
-  return out;
+  return out + svg_text(right, bottom + 18, "instructions of a step, in order", "end");
 }
 
 }  // namespace
@@ -141,14 +141,21 @@ std::string to_svg(const Timeline& t, const std::string& title, const std::strin
       high[i] = low[i] + t.moments[i].bytes[k];
       largest = std::max(largest, t.moments[i].bytes[k]);
     }
-    if (largest > 0) {
+    const bool is_seen = static_cast<double>(largest) * (bottom - top) > 0.5 * most;  // half a pixel
+    if (is_seen) {
+      const std::string label = fmt::format("{} up to {}", ir::name(Timeline::kinds[k]), bytes_text(largest));
       out += fmt::format("<path d=\"{}\" fill=\"{}\"/>\n", outline(low, high, most), colors[k]);
       out += fmt::format("<rect x=\"{:.0f}\" y=\"388\" width=\"12\" height=\"12\" fill=\"{}\"/>", key, colors[k]);
-      out += svg_text(key + 18, 398, fmt::format("{} {}", ir::name(Timeline::kinds[k]), bytes_text(largest)));
-      key += 172;
+      out += svg_text(key + 18, 398, label);
+      key += 40 + 6.5 * static_cast<double>(cells(label));
     }
     low = high;
   }
+  const auto fullest = std::ranges::max_element(t.moments, {}, &Timeline::Moment::sum) - t.moments.begin();
+  const double at =
+      left + (right - left) * (static_cast<double>(fullest) + 0.5) / static_cast<double>(t.moments.size());
+  out += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3.5\" fill=\"#333333\"/>\n", at,
+                     bottom - (bottom - top) * static_cast<double>(peak) / most);
   return out + "</svg>\n";
 }
 

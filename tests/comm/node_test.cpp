@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <latch>
 #include <optional>
 
 namespace ringmaster::comm {
@@ -19,13 +20,14 @@ INSTANTIATE_TEST_SUITE_P(Ranks, Node, testing::Range(1, 9));
 
 std::vector<std::optional<ErrorInfo>> errors_of(int size, const std::function<void(Communicator&, NodeMemory&)>& body) {
   std::vector<std::optional<ErrorInfo>> errors(static_cast<size_t>(size));
+  std::latch all_have_ended(size);  // nobody takes memory away that another one still reads
   run_ranks(size,
             [&](Communicator& comm) {
               NodeMemory memory(comm, "node", 4096);
               try {
                 body(comm, memory);
               } catch (const Error& error) { errors[static_cast<size_t>(comm.rank())] = error.info(); }
-              barrier(comm);  // nobody takes memory away that another one still reads
+              all_have_ended.arrive_and_wait();
             },
             {.timeout_s = 0.3});
   return errors;
