@@ -260,6 +260,7 @@ std::string time_text(double seconds) {
 std::string to_text(const std::vector<Size>& sizes, const Wanted& wanted, const Machine& machine) {
   std::string out = fmt::format("{:<10}{:<8}{:>11}{:>12}{:>10}", "bytes", "", "time", "GB/s", "of bound");
   for (const std::string& peer : wanted.peers) out += fmt::format("    over {:<23}", peer);
+  while (out.ends_with(' ')) out.pop_back();
   out += "\n";
   for (const Size& size : sizes) {
     for (const Times& ours : size.ours) {
