@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/arguments.h"
 
+#include "core/file.h"
+
 #include "config/schema.h"
 #include "config/value.h"
 #include "core/program.h"
@@ -237,6 +239,19 @@ std::optional<double> Arguments::number(std::string_view flag) const {
     return number;
   }
   throw usage_error(*command_->find(flag), *text, "a number >= 0");
+}
+
+void Arguments::check_folder_of(std::string_view flag) const {
+  const auto file = value(flag);
+  if (!file) return;
+  const Path folder = Path(*file).has_parent_path() ? Path(*file).parent_path() : Path(".");
+  if (std::filesystem::is_directory(folder)) return;
+  throw Error({.kind = ErrorKind::usage,
+               .message = fmt::format("{} {}: there is no folder {}", flag, *file, folder.string()),
+               .key = std::string(flag),
+               .found = *file,
+               .expected = "a file in a folder that exists",
+               .cure = fmt::format("make it: mkdir -p {}", folder.string())});
 }
 
 std::optional<int64_t> Arguments::bytes(std::string_view flag) const {

@@ -40,6 +40,9 @@ class Arguments {
   std::optional<double> number(std::string_view flag) const;  // finite, at least 0
   std::optional<int64_t> bytes(std::string_view flag) const;  // 2147483648, 2GiB, 2GB
 
+  // Refuses a flag's file whose folder does not exist, before any work; nothing where the flag was not given.
+  void check_folder_of(std::string_view flag) const;
+
   // CONFIG with the --set texts and the flags that stand for keys (--ranks, --threads, --run-dir).
   config::Resolved load_config() const;
   std::vector<config::Flag> config_flags() const;

@@ -88,19 +88,15 @@ nlohmann::json to_json(const train::Calibration& found) {
 
 // Before anything is measured.
 void check_drawing(const Arguments& arguments) {
+  arguments.check_folder_of("--svg");
   const auto file = arguments.value("--svg");
-  if (!file) return;
-  const Path folder = Path(*file).has_parent_path() ? Path(*file).parent_path() : Path(".");
   std::error_code unknown;
-  const bool is_config = std::filesystem::equivalent(*file, arguments.target(), unknown);
-  if (std::filesystem::is_directory(folder) && !is_config) return;
+  if (!file || !std::filesystem::equivalent(*file, arguments.target(), unknown)) return;
   throw Error({.kind = ErrorKind::usage,
-               .message = is_config ? fmt::format("--svg {} would replace the configuration", *file)
-                                    : fmt::format("--svg {}: there is no folder {}", *file, folder.string()),
+               .message = fmt::format("--svg {} would replace the configuration", *file),
                .key = "--svg",
                .found = *file,
-               .expected = is_config ? "another file" : "a file in a folder that exists",
-               .cure = is_config ? "" : fmt::format("make it: mkdir -p {}", folder.string())});
+               .expected = "another file"});
 }
 
 }  // namespace

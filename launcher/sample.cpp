@@ -94,18 +94,6 @@ void refuse_flags_of_text(const Arguments& arguments, const std::string& format)
   }
 }
 
-// What can be refused before any rank starts.
-void check_folder_of(const std::string& file) {
-  const Path folder = Path(file).has_parent_path() ? Path(file).parent_path() : Path(".");
-  if (std::filesystem::is_directory(folder)) return;
-  throw Error({.kind = ErrorKind::usage,
-               .message = fmt::format("--out {}: there is no folder {}", file, folder.string()),
-               .key = "--out",
-               .found = file,
-               .expected = "a file in a folder that exists",
-               .cure = fmt::format("make it: mkdir -p {}", folder.string())});
-}
-
 // mpirun lets a rank's output pass through a terminal of its own, which is no place for bytes.
 void check_rows(const Arguments& arguments, const std::string& format, int ranks) {
   refuse_flags_of_text(arguments, format);
@@ -150,7 +138,7 @@ int sample(const Arguments& arguments) {
   const std::string format = format_of(arguments);
   const auto ranks = static_cast<int>(arguments.integer("--ranks", {1, 4096}).value_or(1));
   if (!comm::launched_by_mpi()) {
-    if (const auto file = arguments.value("--out")) check_folder_of(*file);
+    arguments.check_folder_of("--out");
     if (!is_text(format)) check_rows(arguments, format, ranks);
     if (ranks > 1) return run_data_job(arguments, ranks);
   }
