@@ -122,6 +122,11 @@ std::vector<Key> training_keys() {
       row<&Config::training, &Training::max_norm>(
           "training.max_norm", {.range = not_negative}, "the global gradient norm is clipped to this; 0 = never",
           {.other_names = {"grad_clip", "clip_grad_norm", "max_grad_norm", "clip"}}),
+      row<&Config::training, &Training::numerics>(
+          "training.numerics", {.choices = {"invariant", "fast"}},
+          "invariant: gradients are added as 32-bit integers, so that a run has the same bits on any number of ranks; "
+          "fast: as floats",
+          {.other_names = {"deterministic", "use_deterministic_algorithms"}}),
       row<&Config::precision, &Precision::compute>(
           "precision.compute", {.choices = {"f32", "bf16", "f16"}},
           "dtype of matrix products, which always add in f32; weights are kept and statistics, softmax and losses "

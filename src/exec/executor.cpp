@@ -28,6 +28,7 @@ struct Executor::Instruction {
   std::vector<Moving> moving;
   std::vector<std::pair<std::byte*, int64_t>> gaps;  // alignment padding inside a collective's buffer
   int64_t elements = 0;                              // of a collective
+  DType dtype = DType::f32;                          // likewise
   std::span<std::byte> scratch;
   int64_t flops = 0, bytes = 0;
   double seconds = 0;
@@ -91,6 +92,7 @@ void Executor::add_instruction(ir::NodeId id, const Prepared& prepared, const ir
   } else if (role == Role::collective) {
     made.collective = std::make_unique<comm::Collective>(comm_);
     made.elements = collective_elements(graph_, node);
+    made.dtype = collective_dtype(graph_, node);
     for (size_t i = 0; i < node.inputs.size(); ++i) {
       const int64_t used = graph_.type(node.inputs[i]).bytes();
       if (used < ir::align_up(used)) made.gaps.emplace_back(at(node.inputs[i]) + used, ir::align_up(used) - used);
@@ -167,7 +169,7 @@ void Executor::run_region(size_t region, ir::RunContext context, int64_t grain_s
     for (const ir::NodeId id : graph_.regions()[region].nodes) {
       const ir::Node& node = graph_.node(id);
       if (!ir::is_grain_exit(node.op->traits.role)) continue;
-      std::memset(at(node.outputs[0]), 0, static_cast<size_t>(graph_.type(node.outputs[0]).bytes()));
+      for (const ir::ValueId v : node.outputs) std::memset(at(v), 0, static_cast<size_t>(graph_.type(v).bytes()));
     }
   }
 }
@@ -198,7 +200,7 @@ void Executor::run_collective(Instruction& instruction) {
   for (const auto& [gap, bytes] : instruction.gaps) std::memset(gap, 0, static_cast<size_t>(bytes));
   auto* data = const_cast<void*>(instruction.in[0]);  // in place: the outputs are the inputs
   comm::start_all_reduce(*instruction.collective, {.name = instruction.node->scope,
-                                                   .dtype = DType::f32,
+                                                   .dtype = instruction.dtype,
                                                    .data = data,
                                                    .elements = instruction.elements,
                                                    .scratch = instruction.scratch});

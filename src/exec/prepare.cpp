@@ -18,10 +18,17 @@ Deal deal(int64_t num_grains, int rank, int size) {
 int64_t collective_elements(const ir::Graph& graph, const ir::Node& node) {
   int64_t bytes = 0;
   for (const ir::ValueId v : node.inputs) {
-    CHECK(graph.type(v).dtype == DType::f32, "a collective of {}", ir::str(graph.type(v)));
+    CHECK(size_of(graph.type(v).dtype) == 4, "a collective of {}", ir::str(graph.type(v)));
     bytes += ir::align_up(graph.type(v).bytes());
   }
   return bytes / size_of(DType::f32);
+}
+
+DType collective_dtype(const ir::Graph& graph, const ir::Node& node) {
+  for (const ir::ValueId v : node.inputs)
+    if (graph.producer(v).op->traits.role == ir::Role::grain_sum && graph.producer(v).outputs.size() == 1)
+      return DType::f32;
+  return DType::i32;
 }
 
 Prepared prepare(const ir::Graph& graph, const PrepareOptions& options) {

@@ -24,8 +24,10 @@ struct Prepared {
 };
 Prepared prepare(const ir::Graph& graph, const PrepareOptions& options);
 
-// Elements (f32) that one collective sums up, padding to 64-byte lines included.
+// Elements of 4 bytes that one collective sums up, padding to 64-byte lines included.
 int64_t collective_elements(const ir::Graph& graph, const ir::Node& node);
+// As what it sums them: f32 if a sum over grains is; else i32, which keeps the bits of floats that one rank alone has.
+DType collective_dtype(const ir::Graph& graph, const ir::Node& node);
 
 // The run of grains that a rank gets: contiguous, the first ranks take one more where it does not divide.
 struct Deal {

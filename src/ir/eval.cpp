@@ -3,6 +3,8 @@
 
 #include "core/error.h"
 
+#include <cmath>
+
 namespace ringmaster::ir {
 namespace {
 
@@ -58,10 +60,29 @@ class Evaluator {
   }
 
   void accumulate(const Node& node, const RunContext& context) {
+    for (size_t i = 0; context.first_grain && i < node.outputs.size(); ++i) {
+      const Type& type = graph_.type(node.outputs[i]);
+      at(node.outputs[i]) = {type, std::vector<double>(static_cast<size_t>(type.shape.elements()))};
+    }
     RefTensor& sum = at(node.outputs[0]);
-    if (context.first_grain) sum = {graph_.type(node.outputs[0]), std::vector<double>(at(node.inputs[0]).data.size())};
-    for (const ValueId v : node.inputs)
-      for (size_t i = 0; i < sum.data.size(); ++i) sum.data[i] += at(v).data[i];
+    if (node.outputs.size() == 1) {
+      for (const ValueId v : node.inputs)
+        for (size_t i = 0; i < sum.data.size(); ++i) sum.data[i] += at(v).data[i];
+      return;
+    }
+    // in fixed point (ops/grain_sum.cpp): f32 parts are rounded here, i32 ones were, and their magnitude stands behind them
+    const double multiplier = at(node.inputs.back()).data[0];
+    double& peak = at(node.outputs[1]).data[static_cast<size_t>(context.grain)];
+    for (size_t k = 0; k + 1 < node.inputs.size(); ++k) {
+      const RefTensor& part = at(node.inputs[k]);
+      double largest = 0.0;
+      for (size_t i = 0; i < sum.data.size(); ++i) {
+        const bool rounded = part.type.dtype == DType::i32;
+        sum.data[i] += rounded ? part.data[i] : std::nearbyint(part.data[i] * multiplier);
+        if (!(std::abs(part.data[i]) <= largest)) largest = std::abs(part.data[i]);
+      }
+      peak += part.type.dtype == DType::i32 ? at(node.inputs[++k]).data[0] : largest;
+    }
   }
 
   void gather(const Node& node, const RunContext& context) {

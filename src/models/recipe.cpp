@@ -131,6 +131,10 @@ bool keeps_averages(const Recipe& recipe) {
   return std::any_of(recipe.phases.begin(), recipe.phases.end(), [](const Phase& phase) { return phase.averaged; });
 }
 
+int64_t num_grains(const config::Config& config) {
+  return config.training.global_batch_size / config.training.grain_size;
+}
+
 // The forward pass of one grain; its loss terms leave it one number a grain. `trained` is the phase, if it is one.
 std::vector<GatheredTerm> grain_region(ir::Builder& b, const Recipe& recipe, const Loss& loss,
                                        const config::Config& config, const Phase* trained) {
@@ -142,7 +146,7 @@ std::vector<GatheredTerm> grain_region(ir::Builder& b, const Recipe& recipe, con
     const ir::ScopeGuard scope(b, "loss");
     const Tensor sum =
         trained == nullptr ? term.sum : ops::loss_term(term.sum, term.weight.scalar(), term.coefficient, scale);
-    gathered.push_back({ops::grain_gather(sum, config.training.global_batch_size / config.training.grain_size), term});
+    gathered.push_back({ops::grain_gather(sum, num_grains(config)), term});
   }
   return gathered;
 }
@@ -194,6 +198,8 @@ int64_t Recipe::num_parameters() const {
   return n;
 }
 
+bool adds_integers(const config::Config& config) { return config.training.numerics == "invariant"; }
+
 bool scales_losses(const config::Config& config) { return config.precision.compute == "f16"; }
 
 std::vector<ir::State> all_states(const Recipe& recipe, const config::Config& config) {
@@ -215,6 +221,9 @@ std::vector<ir::State> all_states(const Recipe& recipe, const config::Config& co
           if (s.role == role) states.push_back(s);
   if (scales_losses(config))
     for (const Phase& phase : recipe.phases) states.push_back(nn::loss_scale_state(phase.name));
+  if (adds_integers(config))
+    for (const Phase& phase : recipe.phases)
+      states.push_back(nn::gradient_maxima_state(phase.name, std::ssize(tune(recipe, phase, config))));
   return states;
 }
 
@@ -224,6 +233,7 @@ ir::Graph trace_phase(const Recipe& recipe, const Phase& phase, const config::Co
   for (const nn::Tuned& t : tuned)
     for (const ir::State& s : nn::update_states(t)) graph.add_state(s);
   if (scales_losses(config)) graph.add_state(nn::loss_scale_state(phase.name));
+  if (adds_integers(config)) graph.add_state(nn::gradient_maxima_state(phase.name, std::ssize(tuned)));
   ir::Builder b(graph);
   b.set_training(true);
   const std::vector<GatheredTerm> terms = grain_region(b, recipe, phase.loss, config, &phase);
@@ -238,7 +248,9 @@ ir::Graph trace_phase(const Recipe& recipe, const Phase& phase, const config::Co
   ops::output(loss, "loss");
   nn::update(b, tuned, loss,
              {.max_norm = config.training.max_norm,
-              .scaled = scales_losses(config) ? std::optional(phase.name) : std::nullopt});
+              .scaled = scales_losses(config) ? std::optional(phase.name) : std::nullopt,
+              .fixed = adds_integers(config) ? std::optional(nn::FixedPoint{phase.name, num_grains(config)})
+                                             : std::nullopt});
   return graph;
 }
 

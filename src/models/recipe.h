@@ -145,12 +145,14 @@ class Recipe {
 // ---- programs
 // Whether the gradients of every phase are scaled: in f16 small ones would vanish.
 bool scales_losses(const config::Config& config);
+// Whether they are added as integers, so that no number of ranks changes a bit (training.numerics: invariant).
+bool adds_integers(const config::Config& config);
 // Every persistent tensor of a run, in file order: weights of all networks, what their optimizers keep, averages.
 // Throws Error (config) if nothing of a phase is left to train, a group of the optimizer decides nothing, or an average is asked
 // for that no phase keeps.
 std::vector<ir::State> all_states(const Recipe& recipe, const config::Config& config);
-// `for grain`: forward and loss terms; `step`: loss, gradient norm, decision, update. Outputs loss, grad_norm, commit, and in f16
-// loss_scale.
+// `for grain`: forward and loss terms; `step`: loss, gradient norm, decision, update. Outputs loss, grad_norm, commit, in f16
+// loss_scale, and where gradients are added as integers fits.
 ir::Graph trace_phase(const Recipe& recipe, const Phase& phase, const config::Config& config);
 // Outputs "sums": f32[num_grains], the first term's sum of each grain, in grain order.
 ir::Graph trace_evaluator(const Recipe& recipe, const Evaluator& evaluator, const config::Config& config);

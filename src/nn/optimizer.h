@@ -39,13 +39,21 @@ std::string average_name(const std::string& parameter);
 ir::State loss_scale_state(const std::string& phase);
 Tensor loss_scale(ir::Builder& builder, const std::string& phase);
 
+// Gradients in fixed point (ops/grids.cpp): what one phase keeps to decide their grids.
+ir::State gradient_maxima_state(const std::string& phase, int64_t num_gradients);
+struct FixedPoint {
+  std::string phase;
+  int64_t num_grains = 1;  // of a step
+};
+
 struct UpdateOptions {
   double max_norm = 0.0;                   // the global gradient norm is clipped to this; 0: never
   std::optional<std::string> scaled = {};  // the phase whose loss_scale() the gradients were multiplied by
+  std::optional<FixedPoint> fixed = {};    // none: gradients are added as floats
 };
 // Appends to the builder's (step) region. Reads scalars "lr" and "step" (1-based count of this update); `loss` is the phase's
-// reported loss. Outputs "grad_norm" (before clipping, unscaled), "commit" (0: not finite, nothing but the scale was written), and
-// "loss_scale" where gradients are scaled.
+// reported loss. Outputs "grad_norm" (before clipping, unscaled), "commit" (0: not finite, or a gradient did not fit its grid, and
+// nothing but scale and maxima was written), "loss_scale" where gradients are scaled, and "fits" where they are in fixed point.
 void update(ir::Builder& builder, const std::vector<Tuned>& parameters, Tensor loss, const UpdateOptions& options);
 
 }  // namespace ringmaster::nn

@@ -6,6 +6,7 @@
 //   in  weight, first (m), second (v), gradient: f32, one shape, m and v alternatively bf16, rounded stochastically; lr f32[],
 //       step f32[] or i32[] (t, 1 at the first update), clip f32[], commit i32[]     out weight, first, second, over the old ones where those die;
 //       with `narrow` the weight once more in 16 bits
+//   a gradient of integers: i32, and behind commit its grid f32[] (grids.cpp)
 //   a split master (core/halves.h): weight bf16, and its remainder u16 behind the second moment, in and out
 //   limit > 0: the new weight is clamped to [-limit, limit] (Arjovsky et al. 2017, arXiv:1701.07875, algorithm 1)
 //   commit 0: the outputs are the inputs, bit for bit.   numerics: f32; the scalars of t in f64.
@@ -37,14 +38,14 @@ std::vector<ir::Type> infer(const OpView& v) { return infer_update(v, 3, names);
 
 void reference(const OpView& v, std::span<const ir::RefTensor> in, std::span<ir::RefTensor> out,
                const ir::RunContext&) {
-  const UpdateScalars s = update_scalars(in, in.size() - 4);
+  const UpdateScalars s = update_scalars(in, gradient_place(in, 3) + 1);
   const double b1 = v.attrs.number("beta1"), b2 = v.attrs.number("beta2"), decay = v.attrs.number("weight_decay");
   const double lr = s.lr * v.attrs.number("lr_factor");
   const bool decoupled = v.attrs.flag("decoupled");
   for (size_t i = 0; i < out[0].data.size(); ++i) {
     double w = weight_of(in, 3, i), m = in[1].data[i], u = in[2].data[i];
     if (s.commit) {
-      const double g = s.clip * in[in.size() - 5].data[i] + (decoupled ? 0.0 : decay * w);
+      const double g = s.clip * gradient_at(in, 3, i) + (decoupled ? 0.0 : decay * w);
       if (decoupled) w -= lr * decay * w;
       m = b1 * m + (1.0 - b1) * g;
       u = b2 * u + (1.0 - b2) * g * g;
@@ -109,7 +110,7 @@ std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
                         .limit = limit_of(v.attrs),
                         .decoupled = v.attrs.flag("decoupled")};
   const UpdateLoop loop(v, 3, threads);
-  return ir::make_kernel([=, step = v.in[v.in.size() - 3].dtype](const ir::KernelArgs& a) {
+  return ir::make_kernel([=, step = v.in[static_cast<size_t>(loop.gradient) + 2].dtype](const ir::KernelArgs& a) {
     const UpdateScalars s = update_scalars(a, loop.gradient + 1, step);
     loop.run(a, s.commit, Rule(options, s));
   });
@@ -124,6 +125,8 @@ std::vector<ir::Sample> samples() {
                       {{"narrow", std::string("bf16")}},
                       {{"narrow", std::string("f16")}},
                       {{"rounding", int64_t{77}}, {"narrow", std::string("bf16")}}});
+  const auto fixed = with_fixed_gradient(update_samples(3, 2, {{}, {{"weight_decay", 0.1}, {"decoupled", false}}}), 3);
+  list.insert(list.end(), fixed.begin(), fixed.end());
   const auto split = with_split_weight(update_samples(3, 2, {{}, {{"rounding", int64_t{77}}}}), 3);
   list.insert(list.end(), split.begin(), split.end());
   return list;
@@ -136,7 +139,7 @@ const OpDef adam_op{
     .doc = "weight, first, second, gradient, lr, step, clip, commit -> weight, first, second",
     .attrs = attrs,
     .min_inputs = 8,
-    .max_inputs = 9,
+    .max_inputs = 10,
     .infer = infer,
     .reference = reference,
     .cpu = cpu,
@@ -144,9 +147,10 @@ const OpDef adam_op{
     .traits = {
         .cast = ir::CastClass::f32, .narrow_copy = true, .remainder = 3, .in_place = true, .differentiable = false}};
 
-Adam adam(Tensor weight, Tensor gradient, Tensor first, Tensor second, Tensor lr, Tensor step, Tensor clip,
+Adam adam(Tensor weight, const Gradient& gradient, Tensor first, Tensor second, Tensor lr, Tensor step, Tensor clip,
           Tensor commit, const AdamOptions& o) {
-  const Tensor in[] = {weight, first, second, gradient, lr, step, clip, commit};
+  std::vector<Tensor> in{weight, first, second, gradient.value, lr, step, clip, commit};
+  if (gradient.grid.valid()) in.push_back(gradient.grid);
   const auto out = weight.builder().emit(adam_op, in,
                                          {{"beta1", o.beta1},
                                           {"beta2", o.beta2},

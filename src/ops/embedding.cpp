@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "ops/defs.h"
 #include "ops/element.h"
+#include "ops/leaving.h"
 #include "ops/ops.h"
 #include "ops/samples.h"
 
@@ -20,7 +21,7 @@ namespace {
 using ir::OpView;
 using ir::Type;
 
-const ir::AttrSpec grad_attrs[] = {{"vocab", int64_t{0}, true, "rows of the table"}, into_sum_attr};
+const ir::AttrSpec grad_attrs[] = {{"vocab", int64_t{0}, true, "rows of the table"}, into_sum_attr, on_grid_attr};
 
 void require_ids(const Type& ids) {
   if (ids.dtype == DType::i32) return;
@@ -48,7 +49,7 @@ std::vector<Type> infer_grad(const OpView& v) {
     throw Error({.kind = ErrorKind::config,
                  .message = "dy is " + str(dy) + ", ids are " + str(ids) + "; dy is [..,C] of ids [..]"});
   }
-  return {f32({v.attrs.integer("vocab"), dy.shape.dim(-1)})};
+  return leaves_grain(v, 0, {f32({v.attrs.integer("vocab"), dy.shape.dim(-1)})});
 }
 
 std::vector<Tensor> grad(const ir::GradView& v) {
@@ -83,6 +84,7 @@ void reference_grad(const OpView& v, std::span<const ir::RefTensor> in, std::spa
     const size_t row = row_of(in[1].data[n], v.out[0].shape[0]);
     for (size_t j = 0; j < c; ++j) out[0].data[row * c + j] += in[0].data[n * c + j];
   }
+  leave_reference(v, 0, in, out);
 }
 
 std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
@@ -96,36 +98,49 @@ std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
   });
 }
 
+// The sum of the rows of dy that `tokens` name goes to `row`.
+template <typename T>
+void add_row(const T* dy, std::span<const uint64_t> tokens, int64_t c, float* row, const backend::Fold& fold) {
+  constexpr int64_t piece = 512;
+  for (int64_t begin = 0; begin < c; begin += piece) {
+    alignas(64) float sums[piece];
+    const int64_t length = std::min(piece, c - begin);
+    backend::for_lanes(length, [&](int64_t j, int64_t count) {
+      backend::Lanes sum(0.0F);
+      for (const uint64_t token : tokens)
+        sum = sum + backend::load(dy + static_cast<int64_t>(token & 0xffffffffU) * c + begin + j, count);
+      backend::store(sums + j, sum, count);
+    });
+    fold(sums, row + begin, length);
+  }
+}
+
 // The tokens by id, each id's in their own order: a row is one task, finished before it is stored or added.
 std::unique_ptr<ir::Kernel> cpu_grad(const OpView& v, int threads) {
   const int64_t rows = v.in[1].shape.elements(), vocab = v.out[0].shape[0], c = v.out[0].shape[1];
   threads = threads_for(std::max(vocab, rows) * c, threads);
   return with_float(v.in[0].dtype, [&]<typename T>(T) {
     return ir::make_kernel(
-        [=, into_sum = v.attrs.text("into_sum")](const ir::KernelArgs& a) {
-          const bool add = adds_to_sum(into_sum, a.context);
+        [=, leaving = Leaving(v)](const ir::KernelArgs& a) {
           const auto* ids = a.input<int32_t>(1);
           auto* table = a.output<float>(0);
           const std::span tokens(static_cast<uint64_t*>(a.scratch), static_cast<size_t>(rows));
           for (size_t n = 0; n < tokens.size(); ++n) tokens[n] = (static_cast<uint64_t>(ids[n]) << 32) | n;
           std::ranges::sort(tokens);
-          if (!add) backend::parallel_for(threads, vocab, [&](int64_t row) { std::fill_n(table + row * c, c, 0.0F); });
-          backend::parallel_tasks(threads, (rows + 7) / 8, [&](int64_t task, int) {
-            const auto begin = static_cast<size_t>(task * 8);
-            for (size_t first = begin; first < std::min(begin + 8, tokens.size()); ++first) {
-              const uint64_t id = tokens[first] >> 32;
-              if (first > 0 && tokens[first - 1] >> 32 == id) continue;
-              size_t end = first + 1;
-              while (end < tokens.size() && tokens[end] >> 32 == id) ++end;
-              float* row = table + static_cast<int64_t>(id) * c;
-              backend::for_lanes(c, [&](int64_t j, int64_t count) {
-                backend::Lanes sum(0.0F);
-                for (size_t i = first; i < end; ++i)
-                  sum =
-                      sum + backend::load(a.input<T>(0) + static_cast<int64_t>(tokens[i] & 0xffffffffU) * c + j, count);
-                backend::store(row + j, add ? backend::load(row + j, count) + sum : sum, count);
-              });
-            }
+          leaving.run(a, [&](const backend::Fold& fold) {
+            if (!fold.add)
+              backend::parallel_for(threads, vocab, [&](int64_t row) { std::fill_n(table + row * c, c, 0.0F); });
+            backend::parallel_tasks(threads, (rows + 7) / 8, [&](int64_t task, int) {
+              const auto begin = static_cast<size_t>(task * 8);
+              for (size_t first = begin; first < std::min(begin + 8, tokens.size()); ++first) {
+                const uint64_t id = tokens[first] >> 32;
+                if (first > 0 && tokens[first - 1] >> 32 == id) continue;
+                size_t end = first + 1;
+                while (end < tokens.size() && tokens[end] >> 32 == id) ++end;
+                add_row(a.input<T>(0), tokens.subspan(first, end - first), c, table + static_cast<int64_t>(id) * c,
+                        fold);
+              }
+            });
           });
         },
         rows * static_cast<int64_t>(sizeof(uint64_t)));
@@ -188,7 +203,7 @@ const OpDef embedding_grad_op{.name = "embedding_grad",
                               .doc = "dy [..,C], ids i32[..] -> f32[V,C]",
                               .attrs = grad_attrs,
                               .min_inputs = 2,
-                              .max_inputs = 2,
+                              .max_inputs = 3,
                               .infer = infer_grad,
                               .grad = grad_grad,
                               .reference = reference_grad,

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // global_norm: the square root of the sum of squares of all elements of all inputs.
-//   in  any number of f32 tensors     out f32[]
+//   in  any number of f32 tensors; or of i32 ones, and behind them their grids f32[] (grids.cpp)
+//   out f32[]
 //   numerics: f64. A block is 65,536 elements of one tensor, summed in 16 lanes; block sums are added in block order, whoever
-//   computed them: the value depends on neither threads nor ranks.   errors: config if an input is not f32.
+//   computed them: the value depends on neither threads nor ranks.   errors: config if an input has another type.
+#include "backend/cpu/grid.h"
 #include "backend/cpu/lanes.h"
 #include "core/error.h"
 #include "ops/defs.h"
@@ -19,25 +21,43 @@ using ir::OpView;
 
 constexpr int64_t block_elements = 65536;
 
+bool is_fixed(const OpView& v) { return v.in[0].dtype == DType::i32; }
+size_t tensors_of(const OpView& v) { return v.in.size() / (is_fixed(v) ? 2 : 1); }
+
 std::vector<ir::Type> infer(const OpView& v) {
-  for (const ir::Type& type : v.in)
-    if (type.dtype != DType::f32)
-      throw Error({.kind = ErrorKind::config, .message = "an input is " + str(type), .expected = "f32"});
+  const size_t tensors = tensors_of(v);
+  const auto refuse = [](const ir::Type& type, const std::string& expected) {
+    throw Error({.kind = ErrorKind::config, .message = "an input is " + str(type), .expected = expected});
+  };
+  for (size_t i = 0; i < tensors; ++i)
+    if (v.in[i].dtype != (is_fixed(v) ? DType::i32 : DType::f32)) refuse(v.in[i], "f32, or all i32 and their grids");
+  for (size_t i = tensors; i < v.in.size(); ++i)
+    if (!(v.in[i] == f32({}))) refuse(v.in[i], "f32[], the grid of input " + std::to_string(i - tensors));
+  if (tensors * (is_fixed(v) ? 2 : 1) != v.in.size()) refuse(v.in.back(), "as many grids as tensors of i32");
   return {f32({})};
 }
 
-void reference(const OpView&, std::span<const ir::RefTensor> in, std::span<ir::RefTensor> out, const ir::RunContext&) {
+void reference(const OpView& v, std::span<const ir::RefTensor> in, std::span<ir::RefTensor> out,
+               const ir::RunContext&) {
   double total = 0.0;
-  for (const ir::RefTensor& tensor : in)
-    for (const double x : tensor.data) total += x * x;
+  for (size_t i = 0; i < tensors_of(v); ++i) {
+    const double grid = is_fixed(v) ? in[tensors_of(v) + i].data[0] : 1.0, by = grid == 0.0 ? 0.0 : 1.0 / grid;
+    for (const double x : in[i].data) total += x * by * x * by;
+  }
   out[0].data[0] = std::sqrt(total);
 }
 
+inline backend::Lanes load_element(const float* x, int64_t count) { return backend::load(x, count); }
+inline backend::Lanes load_element(const int32_t* q, int64_t count) {
+  const backend::Lanes bits = backend::load(reinterpret_cast<const float*>(q), count);
+  return {_mm256_cvtepi32_ps(_mm256_castps_si256(bits.lo)), _mm256_cvtepi32_ps(_mm256_castps_si256(bits.hi))};
+}
+
 // Lane l of 16 adds elements l, l+16, ... in f64; the lanes meet in the tree of lanes.h.
-double sum_of_squares(const float* x, int64_t n) {
+template <typename T> double sum_of_squares(const T* x, int64_t n) {
   __m256d lanes[4] = {};
   backend::for_lanes(n, [&](int64_t i, int64_t count) {
-    const backend::Lanes v = backend::load(x + i, count);
+    const backend::Lanes v = load_element(x + i, count);
     const __m256d quarter[4] = {
         _mm256_cvtps_pd(_mm256_castps256_ps128(v.lo)), _mm256_cvtps_pd(_mm256_extractf128_ps(v.lo, 1)),
         _mm256_cvtps_pd(_mm256_castps256_ps128(v.hi)), _mm256_cvtps_pd(_mm256_extractf128_ps(v.hi, 1))};
@@ -56,7 +76,7 @@ struct Block {
 std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
   std::vector<Block> blocks;
   int64_t total = 0;
-  for (size_t i = 0; i < v.in.size(); ++i) {
+  for (size_t i = 0; i < tensors_of(v); ++i) {
     const int64_t n = v.in[i].shape.elements();
     for (int64_t begin = 0; begin < n; begin += block_elements)
       blocks.push_back({i, begin, std::min(block_elements, n - begin)});
@@ -65,11 +85,18 @@ std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
   const auto count = static_cast<int64_t>(blocks.size());
   threads = threads_for(total, threads);
   return ir::make_kernel(
-      [blocks = std::move(blocks), count, threads](const ir::KernelArgs& a) {
+      [blocks = std::move(blocks), count, threads, fixed = is_fixed(v), tensors = tensors_of(v)](const ir::KernelArgs& a) {
         auto* sums = static_cast<double*>(a.scratch);
         backend::parallel_for(threads, count, [&](int64_t i) {
           const Block& block = blocks[static_cast<size_t>(i)];
-          sums[i] = sum_of_squares(static_cast<const float*>(a.in[block.input]) + block.begin, block.length);
+          if (!fixed) {
+            sums[i] = sum_of_squares(static_cast<const float*>(a.in[block.input]) + block.begin, block.length);
+            return;
+          }
+          // a power of 2, so that it may as well multiply the sum: no bit of a square is lost to it
+          const double unit = backend::inverse_of(*static_cast<const float*>(a.in[tensors + block.input]));
+          sums[i] = unit * unit *
+                    sum_of_squares(static_cast<const int32_t*>(a.in[block.input]) + block.begin, block.length);
         });
         double all = 0.0;
         for (int64_t i = 0; i < count; ++i) all += sums[i];
@@ -80,7 +107,12 @@ std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
 
 std::vector<ir::Sample> samples() {
   const auto x = [](const Shape& shape) { return f32(shape); };
-  return {{.in = {x({})}},
+  const auto q = [](const Shape& shape) { return i32(shape); };
+  const ir::Fill integers{.kind = ir::Fill::ids, .high = 1000.0}, grid{.kind = ir::Fill::uniform, .low = 64.0, .high = 64.0};
+  return {{.in = {q({1}), q({3, 5, 7}), q({17, 33}), f32({}), f32({}), f32({})},
+           .fill = {integers, integers, integers, grid, grid, grid}},
+          {.in = {q({65537}), q({0}), f32({}), f32({})}, .fill = {integers, integers, grid, grid}},
+          {.in = {x({})}},
           {.in = {x({1}), x({3, 5, 7}), x({17, 33})}},
           {.in = {x({0}), x({5})}},
           {.in = {x({65537}), x({65536}), x({2, 40000})}},
@@ -99,8 +131,10 @@ const OpDef global_norm_op{.name = "global_norm",
                            .samples = samples,
                            .traits = {.cast = ir::CastClass::f32, .differentiable = false}};
 
-Tensor global_norm(std::span<const Tensor> gradients) {
-  return gradients.front().builder().emit(global_norm_op, gradients).front();
+Tensor global_norm(std::span<const Tensor> gradients, std::span<const Tensor> grids) {
+  std::vector<Tensor> in(gradients.begin(), gradients.end());
+  in.insert(in.end(), grids.begin(), grids.end());
+  return gradients.front().builder().emit(global_norm_op, in).front();
 }
 
 }  // namespace ringmaster::ops

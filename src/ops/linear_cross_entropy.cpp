@@ -13,6 +13,7 @@
 #include "backend/cpu/loss_head.h"
 #include "core/error.h"
 #include "ops/defs.h"
+#include "ops/leaving.h"
 #include "ops/element.h"
 #include "ops/ops.h"
 #include "ops/samples.h"
@@ -26,7 +27,7 @@ using backend::LossHeadSpec;
 using ir::OpView;
 using ir::Type;
 
-const ir::AttrSpec grad_attrs[] = {into_sum_attr};
+const ir::AttrSpec grad_attrs[] = {into_sum_attr, on_grid_attr};
 const ir::AttrSpec attrs[] = {
     {"chunk", std::string("rows"), false, "rows or vocabulary: how the gradient goes about it"}};
 
@@ -50,10 +51,11 @@ Type loss_type(const OpView& v) {
 }
 
 void require_like_loss(const OpView& v, const Type& loss) {
-  for (size_t i = 3; i < v.in.size(); ++i) {
+  const size_t end = inputs_before_grid(v);
+  for (size_t i = 3; i < end; ++i) {
     if (v.in[i] == loss) continue;
     throw Error({.kind = ErrorKind::config,
-                 .message = fmt::format("{} is {}", i == 3 && v.in.size() == 5 ? "loss" : "d_loss", str(v.in[i])),
+                 .message = fmt::format("{} is {}", i == 3 && end == 5 ? "loss" : "d_loss", str(v.in[i])),
                  .expected = str(loss)});
   }
 }
@@ -72,12 +74,12 @@ std::vector<Type> infer(const OpView& v) {
 std::vector<Type> infer_rows_grad(const OpView& v) {
   const Type loss = loss_type(v);
   require_like_loss(v, loss);
-  return {loss, v.in[0], f32(v.in[1].shape)};
+  return leaves_grain(v, 2, {loss, v.in[0], f32(v.in[1].shape)});
 }
 
 std::vector<Type> infer_vocabulary_grad(const OpView& v) {
   require_like_loss(v, loss_type(v));
-  return {v.in[0], f32(v.in[1].shape)};
+  return leaves_grain(v, 1, {v.in[0], f32(v.in[1].shape)});
 }
 
 std::vector<Tensor> grad(const ir::GradView& v) {
@@ -183,12 +185,14 @@ void reference_rows_grad(const OpView& v, std::span<const ir::RefTensor> in, std
     out[0].data[n] = loss_of(logits_of(p, in, n), target_of(p, in, n));
     add_gradients(p, in, n, out[0].data[n], in[3].data[n], out[1].data, out[2].data);
   }
+  leave_reference(v, 2, in, out);
 }
 
 void reference_vocabulary_grad(const OpView& v, std::span<const ir::RefTensor> in, std::span<ir::RefTensor> out,
                                const ir::RunContext&) {
   const Problem p(v);
   for (size_t n = 0; n < p.rows; ++n) add_gradients(p, in, n, in[3].data[n], in[4].data[n], out[0].data, out[1].data);
+  leave_reference(v, 1, in, out);
 }
 
 // ---- kernels
@@ -200,9 +204,10 @@ template <LossHeadSpec::Kind kind> std::unique_ptr<ir::Kernel> cpu(const OpView&
                                                                .dtype = v.in[0].dtype},
                                                   threads);
   const int64_t scratch = head->scratch_bytes();
-  std::string into_sum = kind == LossHeadSpec::loss ? "" : v.attrs.text("into_sum");
+  std::optional<Leaving> leaving;
+  if constexpr (kind != LossHeadSpec::loss) leaving.emplace(v);
   return ir::make_kernel(
-      [head = std::move(head), into_sum = std::move(into_sum)](const ir::KernelArgs& a) {
+      [head = std::move(head), leaving = std::move(leaving)](const ir::KernelArgs& a) {
         backend::LossHeadArgs args{.x = a.in[0], .weight = a.in[1], .targets = a.input<int32_t>(2)};
         if constexpr (kind == LossHeadSpec::vocabulary) {
           args.saved_loss = a.input<float>(3);
@@ -211,14 +216,18 @@ template <LossHeadSpec::Kind kind> std::unique_ptr<ir::Kernel> cpu(const OpView&
           args.loss = a.output<float>(0);
         }
         if constexpr (kind == LossHeadSpec::rows) args.d_loss = a.input<float>(3);
-        if constexpr (kind != LossHeadSpec::loss) {
+        if constexpr (kind == LossHeadSpec::loss) {
+          head->run(args, a.scratch);
+        } else {
           constexpr int first = kind == LossHeadSpec::rows ? 1 : 0;
           args.dx = a.out[first];
           args.dweight = a.output<float>(first + 1);
-          args.add = adds_to_sum(into_sum, a.context);
-          CHECK(!args.add || kind == LossHeadSpec::vocabulary, "rows of a loss head do not add to a sum");
+          leaving->run(a, [&](const backend::Fold& fold) {
+            CHECK(!fold.add || kind == LossHeadSpec::vocabulary, "rows of a loss head do not add to a sum");
+            args.fold = fold;
+            head->run(args, a.scratch);
+          });
         }
-        head->run(args, a.scratch);
       },
       scratch);
 }
@@ -304,7 +313,7 @@ const OpDef linear_cross_entropy_rows_grad_op{.name = "linear_cross_entropy_rows
                                               .doc = "x, weight, targets, d_loss -> loss, dx, dweight f32",
                                               .attrs = grad_attrs,
                                               .min_inputs = 4,
-                                              .max_inputs = 4,
+                                              .max_inputs = 5,
                                               .infer = infer_rows_grad,
                                               .decompose = decompose_rows_grad,
                                               .reference = reference_rows_grad,
@@ -318,7 +327,7 @@ const OpDef linear_cross_entropy_vocabulary_grad_op{.name = "linear_cross_entrop
                                                     .doc = "x, weight, targets, loss, d_loss -> dx, dweight f32",
                                                     .attrs = grad_attrs,
                                                     .min_inputs = 5,
-                                                    .max_inputs = 5,
+                                                    .max_inputs = 6,
                                                     .infer = infer_vocabulary_grad,
                                                     .decompose = decompose_vocabulary_grad,
                                                     .reference = reference_vocabulary_grad,

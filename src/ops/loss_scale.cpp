@@ -4,9 +4,10 @@
 //   when a gradient overflowed, doubled after `growth_interval` updates in a row.
 //   state i32[2]: e, doublings less halvings; updates since the last of either. All 0 at first.
 //   loss_scale        in state                  out scale f32[] = 2^(16 + e), inverse f32[] = 2^-(16 + e)
-//   next_loss_scale   in state, commit i32[]    out state; commit 0: the phase overflowed
+//   next_loss_scale   in state, commit i32[]; fits i32[], optional (grids.cpp)    out state; commit 0: the phase overflowed, unless
+//                     `fits` is 0: then it comes again on other grids, and the state stays
 //   numerics: exact, as both factors are powers of 2; e stays in -100..100, where both are normal numbers.
-//   errors: config if state is not i32[2] or commit not i32[].
+//   errors: config if state is not i32[2] or another input not i32[].
 #include "core/error.h"
 #include "ops/defs.h"
 #include "ops/ops.h"
@@ -36,6 +37,7 @@ std::vector<ir::Type> infer_scale(const ir::OpView& v) {
 std::vector<ir::Type> infer_next(const ir::OpView& v) {
   require(v.in[0], i32({2}), "state");
   require(v.in[1], i32({}), "commit");
+  if (v.in.size() > 2) require(v.in[2], i32({}), "fits");
   return {i32({2})};
 }
 
@@ -61,6 +63,10 @@ void reference_scale(const ir::OpView&, std::span<const ir::RefTensor> in, std::
 
 void reference_next(const ir::OpView& v, std::span<const ir::RefTensor> in, std::span<ir::RefTensor> out,
                     const ir::RunContext&) {
+  if (in.size() > 2 && in[2].data[0] == 0.0) {
+    out[0].data = in[0].data;
+    return;
+  }
   const auto interval = static_cast<double>(v.attrs.integer("growth_interval"));
   const double e = in[0].data[0], updates = in[0].data[1];
   const bool commit = in[1].data[0] != 0.0, grows = commit && updates + 1.0 >= interval;
@@ -77,16 +83,17 @@ std::unique_ptr<ir::Kernel> cpu_scale(const ir::OpView&, int) {
 }
 
 std::unique_ptr<ir::Kernel> cpu_next(const ir::OpView& v, int) {
-  return ir::make_kernel([interval = v.attrs.integer("growth_interval")](const ir::KernelArgs& a) {
+  return ir::make_kernel([interval = v.attrs.integer("growth_interval"), fixed = v.in.size() > 2](const ir::KernelArgs& a) {
     const auto* in = a.input<int32_t>(0);
-    const State s = next({in[0], in[1]}, *a.input<int32_t>(1) != 0, interval);
+    const bool again = fixed && *a.input<int32_t>(2) == 0;
+    const State s = again ? State{in[0], in[1]} : next({in[0], in[1]}, *a.input<int32_t>(1) != 0, interval);
     auto* out = a.output<int32_t>(0);
     out[0] = s.doublings;
     out[1] = s.updates;
   });
 }
 
-std::vector<ir::Sample> samples_of(bool with_commit) {
+std::vector<ir::Sample> samples_of(bool with_commit, bool with_fits = false) {
   const auto ids = [](double high) { return ir::Fill{.kind = ir::Fill::ids, .high = high}; };
   std::vector<ir::Sample> list;
   for (const double high : {1.0, 2.0, 4.0, 90.0}) {
@@ -95,6 +102,10 @@ std::vector<ir::Sample> samples_of(bool with_commit) {
       sample.in.push_back(i32({}));
       sample.fill.push_back(ids(2.0));
       sample.attrs = {{"growth_interval", int64_t{3}}};
+    }
+    if (with_fits) {
+      sample.in.push_back(i32({}));
+      sample.fill.push_back(ids(2.0));
     }
     list.push_back(sample);
   }
@@ -114,14 +125,19 @@ const OpDef loss_scale_op{.name = "loss_scale",
                           .traits = {.cast = ir::CastClass::f32, .host = true, .differentiable = false}};
 
 const OpDef next_loss_scale_op{.name = "next_loss_scale",
-                               .doc = "state, commit -> the next step's state",
+                               .doc = "state, commit (, fits) -> the next step's state",
                                .attrs = attrs,
                                .min_inputs = 2,
-                               .max_inputs = 2,
+                               .max_inputs = 3,
                                .infer = infer_next,
                                .reference = reference_next,
                                .cpu = cpu_next,
-                               .samples = [] { return samples_of(true); },
+                               .samples =
+                                   [] {
+                                     std::vector<ir::Sample> list = samples_of(true);
+                                     for (const ir::Sample& s : samples_of(true, true)) list.push_back(s);
+                                     return list;
+                                   },
                                .traits = {.cast = ir::CastClass::f32, .host = true, .differentiable = false}};
 
 LossScale loss_scale(Tensor state) {
@@ -129,8 +145,10 @@ LossScale loss_scale(Tensor state) {
   return {out[0], out[1]};
 }
 
-Tensor next_loss_scale(Tensor state, Tensor commit) {
-  return state.builder().emit1(next_loss_scale_op, {state, commit});
+Tensor next_loss_scale(Tensor state, Tensor commit, Tensor fits) {
+  std::vector<Tensor> in{state, commit};
+  if (fits.valid()) in.push_back(fits);
+  return state.builder().emit(next_loss_scale_op, in).front();
 }
 
 }  // namespace ringmaster::ops

@@ -11,6 +11,7 @@
 #include "backend/cpu/row_matmul.h"
 #include "ops/defs.h"
 #include "ops/element.h"
+#include "ops/leaving.h"
 #include "ops/ops.h"
 #include "ops/samples.h"
 
@@ -26,7 +27,11 @@ const ir::AttrSpec attrs[] = {{"transpose_a", false},
                               {"transpose_b", false},
                               {"row_stable", false, false, "a row's bits do not depend on the number of rows"},
                               {"f32_out", false, false, "c is f32: the sums as they are"},
-                              into_sum_attr};
+                              into_sum_attr,
+                              on_grid_attr};
+
+// A product that leaves the grain on a grid has no bias: the third input is the grid.
+bool has_bias(const ir::Attrs& with, size_t inputs) { return inputs == 3 && !with.flag("on_grid"); }
 
 // The problem behind a node: `batch` products, or one over all rows where b is shared.
 backend::MatmulSpec problem(const OpView& v) {
@@ -34,7 +39,7 @@ backend::MatmulSpec problem(const OpView& v) {
   backend::MatmulSpec spec{.transpose_a = v.attrs.flag("transpose_a"),
                            .transpose_b = v.attrs.flag("transpose_b"),
                            .dtype = v.in[0].dtype,
-                           .bias = v.in.size() == 3};
+                           .bias = has_bias(v.attrs, v.in.size())};
   if (v.attrs.flag("f32_out")) spec.out = DType::f32;
   spec.panels = !v.attrs.text("into_sum").empty();
   spec.m = a.dim(spec.transpose_a ? -1 : -2);
@@ -69,11 +74,11 @@ std::vector<Type> infer(const OpView& v) {
     for (int d = 0; equal && d < rank - 2; ++d) equal = a.shape[d] == b.shape[d];
     if (!equal) refuse(v, "the leading dims differ; b has the same ones or none");
   }
-  if (v.in.size() == 3 && !(v.in[2] == Type{a.dtype, {b_n}})) {
+  if (has_bias(v.attrs, v.in.size()) && !(v.in[2] == Type{a.dtype, {b_n}})) {
     refuse(v, "bias is " + str(v.in[2]) + ", expected " + str(Type{a.dtype, {b_n}}));
   }
   if (v.attrs.flag("row_stable") && v.attrs.flag("f32_out")) refuse(v, "row_stable and f32_out exclude each other");
-  return {{v.attrs.flag("f32_out") ? DType::f32 : a.dtype, c}};
+  return leaves_grain(v, 0, {{v.attrs.flag("f32_out") ? DType::f32 : a.dtype, c}});
 }
 
 std::vector<Tensor> grad(const ir::GradView& v) {
@@ -108,7 +113,7 @@ void reference(const OpView& v, std::span<const ir::RefTensor> in, std::span<ir:
   for (int64_t s = 0; s < batch; ++s)
     for (int64_t i = 0; i < m; ++i)
       for (int64_t j = 0; j < n; ++j) {
-        double total = in.size() == 3 ? in[2].data[static_cast<size_t>(j)] : 0.0;
+        double total = has_bias(v.attrs, in.size()) ? in[2].data[static_cast<size_t>(j)] : 0.0;
         for (int64_t p = 0; p < k; ++p) {
           const int64_t at_a = s * m * k + (ta ? p * m + i : i * k + p),
                         at_b = s * step_b + (tb ? j * k + p : p * n + j);
@@ -116,20 +121,24 @@ void reference(const OpView& v, std::span<const ir::RefTensor> in, std::span<ir:
         }
         out[0].data[static_cast<size_t>((s * m + i) * n + j)] = total;
       }
+  leave_reference(v, 0, in, out);
 }
 
 // A sum of no products: zeros, or the bias in every row.
 std::unique_ptr<ir::Kernel> empty_sum(const OpView& v) {
-  const int64_t n = v.out[0].shape.elements(), row = v.in.size() == 3 ? v.in[2].shape.elements() : 0;
+  const int64_t bytes = v.out[0].bytes();
+  if (!has_bias(v.attrs, v.in.size())) {
+    return ir::make_kernel([=, leaving = Leaving(v)](const ir::KernelArgs& a) {
+      leaving.run(a, [&](const backend::Fold& fold) {
+        if (!fold.add) std::memset(a.out[0], 0, static_cast<size_t>(bytes));
+      });
+    });
+  }
+  const int64_t n = v.out[0].shape.elements(), row = v.in[2].shape.elements();
   return with_float(v.in[0].dtype, [&]<typename T>(T) {
     return with_float(v.out[0].dtype, [&]<typename C>(C) {
-      return ir::make_kernel([=, into_sum = v.attrs.text("into_sum")](const ir::KernelArgs& a) {
-        C* c = a.output<C>(0);
-        const bool add = adds_to_sum(into_sum, a.context);
-        for (int64_t i = 0; i < n; ++i) {
-          const float x = row == 0 ? 0.0F : load(a.input<T>(2)[i % row]);
-          c[i] = store<C>(add ? load(c[i]) + x : x);
-        }
+      return ir::make_kernel([=](const ir::KernelArgs& a) {
+        for (int64_t i = 0; i < n; ++i) a.output<C>(0)[i] = store<C>(load(a.input<T>(2)[i % row]));
       });
     });
   });
@@ -146,12 +155,10 @@ std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
   auto matmul = std::make_unique<backend::Matmul>(spec, threads);
   const int64_t scratch = matmul->scratch_bytes();
   return ir::make_kernel(
-      [matmul = std::move(matmul), bias = spec.bias, into_sum = v.attrs.text("into_sum")](const ir::KernelArgs& a) {
-        const void* added = bias ? a.in[2] : nullptr;
-        if (adds_to_sum(into_sum, a.context))
-          matmul->run_add(a.in[0], a.in[1], added, a.out[0], a.scratch);
-        else
-          matmul->run(a.in[0], a.in[1], added, a.out[0], a.scratch);
+      [matmul = std::move(matmul), bias = spec.bias, leaving = Leaving(v)](const ir::KernelArgs& a) {
+        leaving.run(a, [&](const backend::Fold& fold) {
+          matmul->run_fold(a.in[0], a.in[1], bias ? a.in[2] : nullptr, a.out[0], a.scratch, fold);
+        });
       },
       scratch);
 }

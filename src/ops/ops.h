@@ -24,7 +24,14 @@ void output(Tensor value, const std::string& name);  // read by the host after t
 // and not the loss, are multiplied by `scale` (f32[]).
 Tensor loss_term(Tensor sum, const std::string& weight, double coefficient = 1.0, Tensor scale = {});
 Tensor gradient_of(Tensor state);  // of the phase's loss; step region
+struct FixedGradient {
+  Tensor sum;    // i32: of the integers that each grain rounded its gradient to
+  Tensor peaks;  // f32[G]: the largest magnitude in each grain
+};
+// The same in fixed point, on a grid of those of the state `maxima` (grids.cpp).
+FixedGradient gradient_of(Tensor state, const std::string& maxima, int64_t grid, int64_t num_grains);
 Tensor grain_sum(std::span<const Tensor> xs);
+FixedGradient grain_sum(std::span<const Tensor> xs, Tensor grid, int64_t num_grains);  // grid: f32[]
 Tensor grain_gather(Tensor x, int64_t num_grains);  // scalar a grain -> [num_grains]
 
 // ---- elementwise; binary ones broadcast (NumPy rules)
@@ -102,14 +109,26 @@ Tensor cross_entropy(Tensor logits, Tensor targets);  // [..,V], i32[..] -> f32[
 Tensor linear_cross_entropy(Tensor x, Tensor weight, Tensor targets, const std::string& chunk = "rows");
 
 // ---- optimizers (all states f32; updates are skipped where commit is 0)
-Tensor global_norm(std::span<const Tensor> gradients);  // -> f32[]; block by block, in f64
-Tensor decision(Tensor norm, Tensor loss);              // -> i32[]: 1 if both are finite
+// -> f32[]; block by block, in f64. Of integers: gradient i is on grid i.
+Tensor global_norm(std::span<const Tensor> gradients, std::span<const Tensor> grids = {});
+Tensor decision(Tensor norm, Tensor loss, Tensor fits = {});  // -> i32[]: 1 if both are finite, and `fits`, if given, is 1
 Tensor clip_factor(Tensor norm, double max_norm);       // -> f32[]: min(1, max_norm / (norm + 1e-6))
 struct LossScale {
   Tensor scale, inverse;  // f32[]
 };
+inline constexpr int64_t gradient_updates = 16;  // how many of the last ones decide the grids of gradients
+std::vector<Tensor> grids(Tensor maxima, Tensor scale = {});  // f32[T,16] -> T times f32[]
+struct NextGrids {
+  Tensor maxima, fits;  // f32[T,16]; i32[]: 1, 0 or -1
+};
+NextGrids next_grids(Tensor maxima, Tensor step, Tensor scale, std::span<const Tensor> peaks);
 LossScale loss_scale(Tensor state);                   // i32[2]; f16 only
-Tensor next_loss_scale(Tensor state, Tensor commit);  // -> i32[2]
+Tensor next_loss_scale(Tensor state, Tensor commit, Tensor fits = {});  // -> i32[2]
+// The gradient that an update reads, as it is or in fixed point.
+struct Gradient {
+  Tensor value;
+  Tensor grid = {};  // f32[], where value is i32
+};
 struct AdamOptions {
   double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;
   double weight_decay = 0.0;
@@ -121,7 +140,7 @@ struct AdamOptions {
 struct Adam {
   Tensor weight, first, second;
 };
-Adam adam(Tensor weight, Tensor gradient, Tensor first, Tensor second, Tensor lr, Tensor step, Tensor clip,
+Adam adam(Tensor weight, const Gradient& gradient, Tensor first, Tensor second, Tensor lr, Tensor step, Tensor clip,
           Tensor commit, const AdamOptions& options);
 struct SgdOptions {
   double momentum = 0.0, weight_decay = 0.0, lr_factor = 1.0;
@@ -132,7 +151,7 @@ struct SgdOptions {
 struct Sgd {
   Tensor weight, velocity;
 };
-Sgd sgd(Tensor weight, Tensor gradient, Tensor velocity, Tensor lr, Tensor step, Tensor clip, Tensor commit,
+Sgd sgd(Tensor weight, const Gradient& gradient, Tensor velocity, Tensor lr, Tensor step, Tensor clip, Tensor commit,
         const SgdOptions& options);
 
 // decay * old + (1 - decay) * weight

@@ -6,6 +6,7 @@
 #include <limits>
 #include <optional>
 
+#include "backend/cpu/grid.h"
 #include "backend/cpu/wide.h"
 #include "core/error.h"
 #include "core/halves.h"
@@ -20,8 +21,18 @@ namespace ringmaster::ops {
 // A weight in bf16 is a split master (core/halves.h): what it has beyond bf16 stands behind the states.
 inline bool is_split(std::span<const ir::Type> in) { return in[0].dtype == DType::bf16; }
 
+inline void require_gradient(const ir::OpView& v, size_t gradient) {
+  const bool fixed = v.in[gradient].dtype == DType::i32;
+  const bool complete = v.in.size() == gradient + (fixed ? 6U : 5U) && (!fixed || v.in.back() == f32({}));
+  if (complete && v.in[gradient].shape == v.in[0].shape && (fixed || v.in[gradient].dtype == DType::f32)) return;
+  throw Error({.kind = ErrorKind::config,
+               .message = fmt::format("gradient is {}, with {} inputs behind it", str(v.in[gradient]),
+                                      v.in.size() - gradient - 1),
+               .expected = str(f32(v.in[0].shape)) + " like the weight; or i32 with its grid, f32[], as the last input"});
+}
+
 // The first `states` inputs are the old values of the outputs, as is the remainder of a split weight; then the gradient; then lr,
-// step, clip, commit.
+// step, clip, commit; then the grid of a gradient of integers (grids.cpp).
 inline std::vector<ir::Type> infer_update(const ir::OpView& v, size_t states, const char* const* names) {
   const ir::Type weight{DType::f32, v.in[0].shape};
   const bool split = is_split(v.in);
@@ -33,7 +44,7 @@ inline std::vector<ir::Type> infer_update(const ir::OpView& v, size_t states, co
         {.kind = ErrorKind::config, .message = fmt::format("{} is {}", what, str(v.in[i])), .expected = expected});
   };
   const auto narrow = narrow_of(v.attrs);
-  require(0, split ? v.in.size() == gradient + 5 && !narrow : v.in[0] == weight && v.in.size() == gradient + 5,
+  require(0, v.in.size() >= gradient + 5 && (split ? !narrow : v.in[0] == weight),
           "f32, or bf16 with its remainder and without `narrow`");
   for (size_t i = 1; i < states; ++i) {
     const bool kept_so = v.in[i].dtype == DType::f32 || v.in[i].dtype == DType::bf16;
@@ -41,7 +52,7 @@ inline std::vector<ir::Type> infer_update(const ir::OpView& v, size_t states, co
             str(weight) + " like the weight, or all in bf16");
   }
   if (split) require(states, v.in[states] == ir::Type{DType::u16, weight.shape}, "u16 in the shape of the weight");
-  require(gradient, v.in[gradient] == weight, str(weight) + " like the weight");
+  require_gradient(v, gradient);
   const size_t lr = gradient + 1, step = lr + 1, clip = lr + 2, commit = lr + 3;
   require(lr, v.in[lr] == f32({}), "f32[]");
   require(step, v.in[step] == f32({}) || v.in[step] == i32({}), "f32[] or i32[]");
@@ -105,11 +116,23 @@ inline void keep_weight(std::span<ir::RefTensor> out, size_t states, size_t i, d
   if (out.size() > states) out[states].data[i] = split ? halves.low : w;
 }
 
+// The place of the gradient among the inputs of a reference, and one of its elements.
+inline size_t gradient_place(std::span<const ir::RefTensor> in, size_t states) {
+  return states + (in[0].type.dtype == DType::bf16 ? 1 : 0);
+}
+inline double gradient_at(std::span<const ir::RefTensor> in, size_t states, size_t i) {
+  const ir::RefTensor& gradient = in[gradient_place(in, states)];
+  if (gradient.type.dtype != DType::i32) return gradient.data[i];
+  const double by = in.back().data[0];
+  return by == 0.0 ? 0.0 : gradient.data[i] / by;
+}
+
 // What an update op is but its rule: `states` outputs over as many inputs, the weight first, its remainder last.
 struct UpdateLoop {
   int states, threads;
   bool split;
   int gradient;  // its place among the inputs
+  bool fixed;    // it is of integers, whose grid is the last input
   int64_t n;
   DType kept;  // of the states behind the weight
   std::optional<DType> narrow;
@@ -120,6 +143,7 @@ struct UpdateLoop {
         threads(num_threads),
         split(is_split(v.in)),
         gradient(states + (split ? 1 : 0)),
+        fixed(v.in[static_cast<size_t>(gradient)].dtype == DType::i32),
         n(v.in[0].shape.elements()),
         kept(v.in[1].dtype),
         narrow(narrow_of(v.attrs)),
@@ -147,7 +171,11 @@ struct UpdateLoop {
   void update(const ir::KernelArgs& a, const RandomStream& stream, int64_t begin, int64_t count, Route copy,
               const Rule& rule) const {
     alignas(64) float wide[UpdateTile::most_states][UpdateTile::most];
-    UpdateTile t{.gradient = a.input<float>(gradient) + begin, .count = count};
+    alignas(64) float taken[UpdateTile::most];
+    UpdateTile t{.gradient = !fixed ? a.input<float>(gradient) + begin : taken, .count = count};
+    if (fixed)
+      backend::from_grid(a.input<int32_t>(gradient) + begin, taken, count,
+                         backend::inverse_of(*a.input<float>(gradient + 5)));
     for (int k = 0; k < states; ++k) {
       const bool is_f32 = k == 0 ? !split : kept == DType::f32;
       t.old[k] = is_f32 ? a.input<float>(k) + begin : wide[k];

@@ -35,6 +35,17 @@ inline std::vector<ir::Sample> update_samples(size_t states, size_t second_momen
   return list;
 }
 
+// The same cases with a gradient of integers.
+inline std::vector<ir::Sample> with_fixed_gradient(std::vector<ir::Sample> list, size_t states) {
+  for (ir::Sample& s : list) {
+    s.in[states].dtype = DType::i32;
+    s.in.push_back(f32({}));
+    s.fill[states] = {.kind = ir::Fill::ids, .low = 0.0, .high = 1000.0};
+    s.fill.push_back({.kind = ir::Fill::uniform, .low = 512.0, .high = 512.0});
+  }
+  return list;
+}
+
 // The same cases with a split weight. A reference in f64 knows its last bits only where it stays as it is.
 inline std::vector<ir::Sample> with_split_weight(std::vector<ir::Sample> list, size_t states) {
   const auto behind = static_cast<std::ptrdiff_t>(states);

@@ -4,6 +4,7 @@
 //   w = w - lr (nesterov: g + momentum velocity, else velocity)
 //   in  weight, velocity, gradient: f32, one shape, the velocity alternatively bf16, rounded stochastically; lr f32[],
 //       step f32[] or i32[] (t), clip f32[], commit i32[]
+//   a gradient of integers: i32, and behind commit its grid f32[] (grids.cpp)
 //   a split master (core/halves.h): weight bf16, and its remainder u16 behind the velocity, in and out
 //   out weight, velocity, over the old ones where those die; with `narrow` the weight once more in 16 bits
 //   commit 0: the outputs are the inputs, bit for bit
@@ -32,12 +33,12 @@ std::vector<ir::Type> infer(const OpView& v) { return infer_update(v, 2, names);
 
 void reference(const OpView& v, std::span<const ir::RefTensor> in, std::span<ir::RefTensor> out,
                const ir::RunContext&) {
-  const UpdateScalars s = update_scalars(in, in.size() - 4);
+  const UpdateScalars s = update_scalars(in, gradient_place(in, 2) + 1);
   const double momentum = v.attrs.number("momentum"), lr = s.lr * v.attrs.number("lr_factor");
   for (size_t i = 0; i < out[0].data.size(); ++i) {
     double w = weight_of(in, 2, i), velocity = in[1].data[i];
     if (s.commit) {
-      const double g = s.clip * in[in.size() - 5].data[i] + v.attrs.number("weight_decay") * w;
+      const double g = s.clip * gradient_at(in, 2, i) + v.attrs.number("weight_decay") * w;
       velocity = s.step <= 1.0 ? g : momentum * velocity + g;
       w -= lr * (v.attrs.flag("nesterov") ? g + momentum * velocity : velocity);
       if (const double limit = v.attrs.number("limit"); limit > 0) w = std::clamp(w, -limit, limit);
@@ -70,7 +71,7 @@ std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
                factor = v.attrs.number("lr_factor"), limit = limit_of(v.attrs);
   const bool nesterov = v.attrs.flag("nesterov");
   const UpdateLoop loop(v, 2, threads);
-  return ir::make_kernel([=, step = v.in[v.in.size() - 3].dtype](const ir::KernelArgs& a) {
+  return ir::make_kernel([=, step = v.in[static_cast<size_t>(loop.gradient) + 2].dtype](const ir::KernelArgs& a) {
     const UpdateScalars s = update_scalars(a, loop.gradient + 1, step);
     const auto f = [](double x) { return static_cast<float>(x); };
     loop.run(a, s.commit,
@@ -93,6 +94,8 @@ std::vector<ir::Sample> samples() {
                       {{"narrow", std::string("bf16")}},
                       {{"narrow", std::string("f16")}},
                       {{"momentum", 0.9}, {"rounding", int64_t{78}}}});
+  const auto fixed = with_fixed_gradient(update_samples(2, 0, {{{"momentum", 0.9}}}), 2);
+  list.insert(list.end(), fixed.begin(), fixed.end());
   const auto split = with_split_weight(update_samples(2, 0, {{{"momentum", 0.9}}}), 2);
   list.insert(list.end(), split.begin(), split.end());
   return list;
@@ -105,7 +108,7 @@ const OpDef sgd_op{
     .doc = "weight, velocity, gradient, lr, step, clip, commit -> weight, velocity",
     .attrs = attrs,
     .min_inputs = 7,
-    .max_inputs = 8,
+    .max_inputs = 9,
     .infer = infer,
     .reference = reference,
     .cpu = cpu,
@@ -113,9 +116,10 @@ const OpDef sgd_op{
     .traits = {
         .cast = ir::CastClass::f32, .narrow_copy = true, .remainder = 2, .in_place = true, .differentiable = false}};
 
-Sgd sgd(Tensor weight, Tensor gradient, Tensor velocity, Tensor lr, Tensor step, Tensor clip, Tensor commit,
+Sgd sgd(Tensor weight, const Gradient& gradient, Tensor velocity, Tensor lr, Tensor step, Tensor clip, Tensor commit,
         const SgdOptions& o) {
-  const Tensor in[] = {weight, velocity, gradient, lr, step, clip, commit};
+  std::vector<Tensor> in{weight, velocity, gradient.value, lr, step, clip, commit};
+  if (gradient.grid.valid()) in.push_back(gradient.grid);
   const auto out = weight.builder().emit(sgd_op, in,
                                          {{"momentum", o.momentum},
                                           {"weight_decay", o.weight_decay},

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// structure: the ops that give a program its shape. They compute nothing but sums over grains: values come in (input, scalar,
-// state_read), leave a grain (grain_sum, grain_gather), and go out (state_write, output, all_reduce).
+// structure: the ops that give a program its shape. They compute nothing: values come in (input, scalar, state_read), leave a
+// grain (grain_gather; grain_sum.cpp), and go out (state_write, output, all_reduce).
 #include <cstring>
 
 #include "core/error.h"
 #include "ops/defs.h"
-#include "ops/element.h"
 #include "ops/ops.h"
 
 namespace ringmaster::ops {
@@ -41,38 +40,15 @@ const AttrSpec typed_attrs[] = {{"name", std::string(), true}, {"dtype", std::st
 const AttrSpec name_attrs[] = {{"name", std::string(), true}};
 const AttrSpec term_attrs[] = {{"weight", std::string(), true, "runtime scalar that divides the sum"},
                                {"coefficient", 1.0}};
+const AttrSpec gradient_attrs[] = {{"maxima", std::string(), false, "in fixed point: the state that decides the grids"},
+                                   {"grid", int64_t{-1}, false, "in fixed point: which of them"},
+                                   {"grains", int64_t{0}, false, "in fixed point: of the step"}};
 const AttrSpec gather_attrs[] = {{"grains", int64_t{1}, true}};
 const AttrSpec bucket_attrs[] = {{"bucket", int64_t{0}, true}};
 
-std::vector<Type> infer_sum(const OpView& v) {
-  for (const Type& x : v.in) {
-    if (x == v.in[0] && x.dtype == DType::f32) continue;
-    throw Error({.kind = ErrorKind::config,
-                 .message = "grain_sum of " + str(x),
-                 .expected = str(Type{DType::f32, v.in[0].shape})});
-  }
-  return {v.in[0]};
-}
-
-// The first grain assigns, so that no zeroing pass is needed. What an op has added by itself lies where the sum does.
-std::unique_ptr<ir::Kernel> grain_sum_cpu(const OpView& v, int threads) {
-  const int64_t n = v.in[0].shape.elements();
-  const auto count = static_cast<int>(v.in.size());
-  return ir::make_kernel([n, count, threads = threads_for(n, threads)](const KernelArgs& a) {
-    auto* sum = a.output<float>(0);
-    bool add = !a.context.first_grain;
-    for (int k = 0; k < count; ++k) add = add || a.in[k] == sum;
-    for (int k = 0; k < count; ++k) {
-      const float* x = a.input<float>(k);
-      if (x == sum) continue;
-      if (add) {
-        backend::parallel_simd(threads, n, [&](int64_t i) { sum[i] += x[i]; });
-      } else {
-        backend::parallel_simd(threads, n, [&](int64_t i) { sum[i] = x[i]; });
-      }
-      add = true;
-    }
-  });
+std::vector<Type> infer_gradient(const OpView& v) {
+  if (v.attrs.integer("grid") < 0) return {v.in[0]};
+  return {{DType::i32, v.in[0].shape}, {DType::f32, {v.attrs.integer("grains")}}};
 }
 
 std::unique_ptr<ir::Kernel> grain_gather_cpu(const OpView& v, int) {
@@ -126,17 +102,11 @@ const OpDef loss_term_op{.name = "loss_term",
                          .traits = {.role = Role::loss_term, .cost = CostClass::free}};
 const OpDef gradient_op{.name = "gradient",
                         .doc = "the gradient of the phase's loss by a state, until autodiff",
+                        .attrs = gradient_attrs,
                         .min_inputs = 1,
                         .max_inputs = 1,
-                        .infer = infer_same,
+                        .infer = infer_gradient,
                         .traits = {.role = Role::gradient, .cost = CostClass::free}};
-const OpDef grain_sum_op{.name = "grain_sum",
-                         .doc = "sum of the inputs over the grains of the step; how gradients leave a grain",
-                         .min_inputs = 1,
-                         .max_inputs = -1,
-                         .infer = infer_sum,
-                         .cpu = grain_sum_cpu,
-                         .traits = {.role = Role::grain_sum, .differentiable = false}};
 const OpDef grain_gather_op{.name = "grain_gather",
                             .doc = "scalar a grain -> [grains], in grain order",
                             .attrs = gather_attrs,
@@ -189,7 +159,11 @@ Tensor loss_term(Tensor sum, const std::string& weight, double coefficient, Tens
   return sum.builder().emit(loss_term_op, in, {{"weight", weight}, {"coefficient", coefficient}}).front();
 }
 Tensor gradient_of(Tensor state) { return state.builder().emit1(gradient_op, {state}); }
-Tensor grain_sum(std::span<const Tensor> xs) { return xs.front().builder().emit(grain_sum_op, xs).front(); }
+FixedGradient gradient_of(Tensor state, const std::string& maxima, int64_t grid, int64_t num_grains) {
+  const auto out = state.builder().emit(gradient_op, std::span(&state, 1),
+                                        {{"maxima", maxima}, {"grid", grid}, {"grains", num_grains}});
+  return {out[0], out[1]};
+}
 Tensor grain_gather(Tensor x, int64_t num_grains) {
   return x.builder().emit1(grain_gather_op, {x}, {{"grains", num_grains}});
 }

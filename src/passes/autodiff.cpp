@@ -2,6 +2,9 @@
 // autodiff: turns a phase's loss terms into gradients of the states that the step region asks for.
 //   before   for grain: %s = loss_term(%sum) weight="w"        step: %g = gradient(%p)
 //   after    for grain: %d = backward nodes of coefficient * sum / w ; %g = grain_sum(%d)
+// In fixed point (ops/grain_sum.cpp) the gradient is the sum of integers, on a grid that the state `maxima` decides.
+//   before   step: %g i32, %m = gradient(%p) maxima="phase.gradient_maxima" grid=3
+//   after    for grain: .., %k3, .. = grids(%maxima) ; ... ; %g i32, %m = grain_sum(%d, %k3)
 // The seed is coefficient / weight with the GLOBAL weight, so gradients of grains add up to the gradient of the whole batch
 // whatever the split; a term's second input multiplies it (loss scaling). Needs: one grain region that holds every loss term. Keeps:
 // no node of the forward pass is changed.
@@ -49,6 +52,33 @@ std::pair<Tensor, Tensor> objective(ir::Builder& builder, const std::vector<Node
   return {total, ops::full(builder, scalar, 1.0)};
 }
 
+// The grids of the phase in its grains, if its gradients are in fixed point. Every term is multiplied by the same loss scale.
+std::vector<Tensor> grids(ir::Builder& builder, NodeId gradient, NodeId term) {
+  const Graph& graph = builder.graph();
+  if (graph.node(gradient).attrs.integer("grid") < 0) return {};
+  const std::string maxima = graph.node(gradient).attrs.text("maxima");
+  const ir::ScopeGuard scope(builder, maxima);
+  const Node& loss = graph.node(term);
+  const Tensor scale = loss.inputs.size() > 1 ? Tensor(&builder, loss.inputs[1]) : Tensor();
+  return ops::grids(ops::state_read(builder, maxima), scale);
+}
+
+// What leaves the grain in place of `gradient`.
+void leave(ir::Builder& builder, NodeId gradient, const std::vector<Tensor>& parts,
+           const std::vector<Tensor>& grids) {
+  Graph& graph = builder.graph();
+  const Node node = graph.node(gradient);
+  if (!grids.empty()) {
+    const Tensor grid = grids.at(static_cast<size_t>(node.attrs.integer("grid")));
+    const auto [sum, peaks] = ops::grain_sum(parts, grid, node.attrs.integer("grains"));
+    graph.replace_uses(node.outputs[0], sum.id());
+    graph.replace_uses(node.outputs[1], peaks.id());
+  } else {
+    graph.replace_uses(node.outputs[0], ops::grain_sum(parts).id());
+  }
+  graph.remove(gradient);
+}
+
 }  // namespace
 
 std::string autodiff(Graph& graph, const Settings&) {
@@ -73,6 +103,7 @@ std::string autodiff(Graph& graph, const Settings&) {
   }
   if (!wanted.empty()) {
     const auto [loss, seed] = objective(builder, terms);
+    const std::vector<Tensor> units = grids(builder, wanted.front(), terms.front());
     std::vector<Tensor> xs;
     for (const NodeId id : wanted)
       for (const Tensor& x : reads[graph.producer(graph.node(id).inputs[0]).attrs.text("name")]) xs.push_back(x);
@@ -91,11 +122,10 @@ std::string autodiff(Graph& graph, const Settings&) {
         else
           dense = dense.valid() ? ops::add(dense, d[next]) : d[next];
       }
-      if (!dense.valid() && parts.empty()) dense = ops::full(builder, graph.type(graph.node(id).outputs[0]), 0.0);
+      if (!dense.valid() && parts.empty()) dense = ops::full(builder, graph.type(graph.node(id).inputs[0]), 0.0);
       const bool made_in_place = dense.valid() && graph.producer(dense.id()).op->traits.sums >= 0;
       if (dense.valid()) parts.insert(made_in_place ? parts.begin() : parts.end(), dense);
-      graph.replace_uses(graph.node(id).outputs[0], ops::grain_sum(parts).id());
-      graph.remove(id);
+      leave(builder, id, parts, units);
     }
   }
   for (const NodeId id : terms) {

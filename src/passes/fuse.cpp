@@ -4,6 +4,9 @@
 // so the result has no memory of its own and is folded in while it is hot (Traits::sums_one_grain: where a rank has but one).
 //   before   %d = matmul(%x, %dy) ; %g = grain_sum(%d)
 //   after    %d = matmul(%x, %dy) into_sum="first" ; %g = grain_sum(%d)
+// In fixed point the op rounds to integers as well, and tells the largest magnitude.
+//   before   %d = matmul(%x, %dy) ; %g, %p = grain_sum(%d, %grid)
+//   after    %q i32, %m = matmul(%x, %dy, %grid) into_sum="first" on_grid ; %g, %p = grain_sum(%q, %m, %grid)
 // A sum is made by the norm that reads it, row by row in front of it, or by the norm's gradient that goes into it (residuals.cpp).
 //   before   %s = add(%a, %b) ; %y, %m, %r = layer_norm(%s, %g, %h)        after   %y, %m, %r, %s = layer_norm(%a, %g, %h, %b)
 //   before   %x = layer_norm_grad(...) ; %s = add(%d, %x)                  after   %s = layer_norm_grad(..., %d)
@@ -32,33 +35,66 @@ struct Folded {
   int64_t gradients = 0, bytes = 0;
 };
 
+bool is_fixed(const ir::Node& exit) { return exit.outputs.size() > 1; }
+
+// The ops behind the first inputs of an exit that can add to it, as far as the order in which it adds them allows.
+std::vector<ir::NodeId> makers_of(const ir::Graph& graph, const Settings& settings, const ir::Node& exit,
+                                  const std::vector<std::vector<ir::NodeId>>& users, const Order& order) {
+  std::vector<ir::NodeId> makers;
+  const std::span inputs(exit.inputs.data(), exit.inputs.size() - (is_fixed(exit) ? 1 : 0));
+  for (const ir::ValueId v : inputs) {
+    const ir::NodeId maker = graph.value(v).producer;
+    const ir::Traits& traits = graph.node(maker).op->traits;
+    const int sums = traits.sums_one_grain && !(settings.one_grain && makers.empty()) ? -1 : traits.sums;
+    const bool alone = users[static_cast<size_t>(v)].size() == 1 && graph.node(maker).region == exit.region;
+    const bool in_order = makers.empty() || order.place(makers.back()) < order.place(maker);
+    if (sums < 0 || graph.value(v).index != sums || !alone || !in_order) break;  // the exit adds the rest, in its order
+    makers.push_back(maker);
+  }
+  return makers;
+}
+
+// The maker as a node, at the end of its region, that rounds to the exit's grid; the exit and all others read that one.
+ir::NodeId on_grid(ir::Graph& graph, ir::NodeId maker, ir::NodeId exit) {
+  const ir::Node old = graph.node(maker);  // a copy: adding nodes moves them
+  const auto sums = static_cast<size_t>(old.op->traits.sums);
+  ir::Attrs attrs = old.attrs;
+  attrs.set("on_grid", true);
+  std::vector<ir::ValueId> inputs = old.inputs;
+  inputs.push_back(graph.node(exit).inputs.back());
+  const ir::NodeId made = graph.add_node(old.region, *old.op, inputs, attrs, old.scope);
+  for (size_t i = 0; i < old.outputs.size(); ++i)
+    graph.replace_uses(old.outputs[i], graph.node(made).outputs[i]);
+  std::vector<ir::ValueId>& parts = graph.node(exit).inputs;
+  const auto part = std::ranges::find(parts, graph.node(made).outputs[sums]);
+  parts.insert(part + 1, graph.node(made).outputs.back());
+  graph.remove(maker);
+  return made;
+}
+
 Folded fold_gradients(ir::Graph& graph, const Settings& settings) {
   const auto users = graph.users();
   Folded folded;
   for (size_t r = 0; r < graph.regions().size(); ++r) {
     const Order order(graph, static_cast<int>(r));
-    for (const ir::NodeId id : graph.regions()[r].nodes) {
+    std::vector<ir::NodeId> nodes = graph.regions()[r].nodes;
+    const std::vector<ir::NodeId> before = nodes;
+    for (const ir::NodeId id : before) {
       const ir::Node& exit = graph.node(id);
       if (exit.op->traits.role != ir::Role::grain_sum) continue;
-      std::vector<ir::NodeId> makers;
-      for (const ir::ValueId v : exit.inputs) {
-        const ir::NodeId maker = graph.value(v).producer;
-        const ir::Traits& traits = graph.node(maker).op->traits;
-        const int sums = traits.sums_one_grain && !(settings.one_grain && makers.empty()) ? -1 : traits.sums;
-        const bool alone = users[static_cast<size_t>(v)].size() == 1 && graph.node(maker).region == exit.region;
-        const bool in_order = makers.empty() || order.place(makers.back()) < order.place(maker);
-        if (sums < 0 || graph.value(v).index != sums || !alone || !in_order)
-          break;  // the exit adds the rest, in its order
-        makers.push_back(maker);
-      }
+      const bool fixed = is_fixed(exit);
+      const std::vector<ir::NodeId> makers = makers_of(graph, settings, exit, users, order);
       for (const ir::NodeId maker : makers) {
-        graph.node(maker).attrs.set("into_sum", maker == makers.front() ? std::string("first") : std::string("add"));
-        folded.bytes +=
-            graph.type(graph.node(maker).outputs[static_cast<size_t>(graph.node(maker).op->traits.sums)]).bytes();
+        ir::Node& node = graph.node(maker);
+        node.attrs.set("into_sum", maker == makers.front() ? std::string("first") : std::string("add"));
+        folded.bytes += graph.type(node.outputs[static_cast<size_t>(node.op->traits.sums)]).bytes();
         ++folded.gradients;
+        if (fixed) nodes[static_cast<size_t>(order.place(maker))] = on_grid(graph, maker, id);
       }
     }
+    graph.reorder(static_cast<int>(r), std::move(nodes));
   }
+  graph.compact();
   return folded;
 }
 

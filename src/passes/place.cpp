@@ -177,7 +177,9 @@ class Placer {
       case Role::scalar: settle(node.outputs[0], {-1, out_.scalars.at(node.attrs.text("name"))}); return;
       case Role::state_read: settle(node.outputs[0], state_home(node.attrs.text("name"))); return;
       case Role::grain_sum:
-      case Role::grain_gather: place_exit(node.outputs[0], r, now); return;
+      case Role::grain_gather:
+        for (const ValueId v : node.outputs) place_exit(v, r, now);
+        return;
       case Role::collective:
         for (size_t i = 0; i < node.outputs.size(); ++i)
           settle(node.outputs[i], home_[static_cast<size_t>(node.inputs[i])]);

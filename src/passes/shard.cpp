@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // shard: data parallelism as nodes. Each rank runs its run of grains; what leaves a grain region is summed over the ranks
-// before anybody reads it. grain_gather fills only this rank's slots and leaves zeros in the others, so its sum is exact.
+// before anybody reads it. What has a slot for each grain (grain_gather, magnitudes) holds this rank's and zeros elsewhere, so its
+// sum is exact; and so are sums of integers.
 //   before   for grain: %g = grain_sum(%d)       step: use(%g)
 //   after    for grain: %g = grain_sum(%d)       step: %r = all_reduce(%g) bucket=0 ; use(%r)
 #include "core/error.h"
@@ -18,8 +19,10 @@ std::string shard(ir::Graph& graph, const Settings& settings) {
     std::vector<ir::Tensor> exits;
     for (const ir::NodeId id : graph.regions()[r].nodes) {
       if (!ir::is_grain_exit(graph.node(id).op->traits.role)) continue;
-      exits.emplace_back(&builder, graph.node(id).outputs[0]);
-      bytes += exits.back().type().bytes();
+      for (const ir::ValueId v : graph.node(id).outputs) {
+        exits.emplace_back(&builder, v);
+        bytes += exits.back().type().bytes();
+      }
     }
     if (exits.empty()) continue;
     CHECK(graph.regions()[r + 1].kind == ir::RegionKind::step, "a grain region is followed by another one");

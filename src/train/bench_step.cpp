@@ -55,7 +55,8 @@ void BenchStep::step() {
       else
         feed_random(phase.program());
       phase.agree(false);
-      phase.run({.step = step_, .repeat = repeat, .first_sample = first, .lr = config_.optimizer.lr});
+      do phase.run({.step = step_, .repeat = repeat, .first_sample = first, .lr = config_.optimizer.lr});
+      while (phase.needs_redo());
     }
   }
   ++step_;

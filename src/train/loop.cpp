@@ -83,7 +83,7 @@ End Loop::run() {
   return {"done", 0};
 }
 
-// One repeat of a phase of the step under way. Only a step that has changed nothing yet may stop instead.
+// One repeat of a phase of the step under way. Only a step that has changed nothing yet, grids included, may stop instead.
 Loop::Outcome Loop::run_phase(PhaseRun& phase, int64_t repeat, Clock& clock) {
   const auto& t = config_.training;
   const int64_t step = p_.progress.state.step, first_sample = phase.first_sample(step * step_samples_, repeat);
@@ -93,7 +93,7 @@ Loop::Outcome Loop::run_phase(PhaseRun& phase, int64_t repeat, Clock& clock) {
   feed_samples(phase.program(), *p_.data.training, first_sample, t.grain_size);
   const Time fed = now();
   phase_ = phase.name();
-  const bool stop = phase.agree(!half_done_ && StopSignals::requested());
+  const bool stop = phase.agree(!half_done_ && !redone_ && StopSignals::requested());
   clock.data += seconds(start, fed);
   clock.comm += seconds(fed, now());
   if (stop) return Outcome::stop;
@@ -103,6 +103,7 @@ Loop::Outcome Loop::run_phase(PhaseRun& phase, int64_t repeat, Clock& clock) {
   clock.comm += stats.comm_seconds;
   gemm_flops_ += stats.gemm_flops;
   if (phase.committed()) return Outcome::committed;
+  if (phase.needs_redo()) return Outcome::redo;
   if (phase.overflowed()) {
     record_skip(phase);
     return Outcome::skipped;
@@ -121,13 +122,22 @@ Loop::Outcome Loop::step() {
   const int64_t faults = page_faults(), calls = heap_calls;
   const Time start = now();
   Clock clock;
+  redone_ = false;
   for (PhaseRun& phase : phases_) {
     for (int64_t repeat = 0; repeat < phase.phase().repeats; ++repeat) {
-      Outcome outcome = Outcome::skipped;
-      while (outcome == Outcome::skipped) outcome = run_phase(phase, repeat, clock);
+      Outcome outcome = run_phase(phase, repeat, clock);
+      while (outcome == Outcome::skipped || outcome == Outcome::redo) {
+        const Outcome before = outcome;
+        redone_ = redone_ || outcome == Outcome::redo;
+        outcome = run_phase(phase, repeat, clock);
+        CHECK(before != Outcome::redo || outcome != Outcome::redo,
+              "step {}, phase {}: the gradients do not fit the grids that were made for them", state.step + 1,
+              phase.name());
+      }
       if (outcome != Outcome::committed) return outcome;
     }
   }
+  p_.progress.redone_steps += redone_ ? 1 : 0;
   clock.total = seconds(start, now());
   const int64_t per_epoch = p_.data.training->per_epoch();
   state.epoch = per_epoch > 0 ? state.step * step_samples_ / per_epoch : 0;
@@ -163,7 +173,7 @@ void Loop::record_step(const Clock& clock) {
   line.add("sample_end", state.next_sample);
   line.add("epoch", state.epoch);
   line.add("loss_scale", phases_.front().loss_scale());
-  line.add_bool("redone", false);
+  line.add_bool("redone", redone_);
   line.add("wire_bytes_sent", step_wire_bytes_);
   line.add("ranks", int64_t{p_.wire.comm().size()});
   line.add("attempt", int64_t{p_.attempt});

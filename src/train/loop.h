@@ -47,7 +47,7 @@ class Loop {
   const ir::Node* current() const;                             // the instruction under way; null between runs
 
  private:
-  enum class Outcome : uint8_t { committed, skipped, stop, diverged };
+  enum class Outcome : uint8_t { committed, skipped, redo, stop, diverged };
   struct Clock {  // seconds of the parts of a step
     double data = 0, compute = 0, comm = 0, total = 0;
   };
@@ -71,6 +71,7 @@ class Loop {
   JsonLine line_;       // of the step
   std::string losses_;  // as the terminal shows them
   int64_t saved_step_ = -1;
+  bool redone_ = false;     // a phase of the step under way ran again, on grids made for its gradients
   bool half_done_ = false;  // the step under way has changed weights: an earlier phase, or repeat, was committed
   Divergence divergence_;
   std::string phase_ = "load", checkpoint_path_, best_path_;

@@ -13,6 +13,7 @@ PhaseRun::PhaseRun(Session& session, Wire& wire, size_t index, int64_t offset)
       program_(&session.executor(phase_->name)),
       wire_(&wire),
       scales_(models::scales_losses(session.config())),
+      fixed_(models::adds_integers(session.config())),
       weights_(weight_inputs(program_->graph())),
       counts_(weights_.size() + 1) {}
 
@@ -53,6 +54,7 @@ void PhaseRun::run(const At& at) {
   loss_ = program_->output_scalar("loss");
   grad_norm_ = program_->output_scalar("grad_norm");
   committed_ = program_->output_scalar("commit") != 0;
+  if (fixed_) fits_ = static_cast<int>(program_->output_scalar("fits"));
   if (scales_) loss_scale_ = program_->output_scalar("loss_scale");
   wire_->ran(program_->graph());
 }

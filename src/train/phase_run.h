@@ -44,8 +44,10 @@ class PhaseRun {
   double grad_norm() const { return grad_norm_; }
   bool committed() const { return committed_; }
   double loss_scale() const { return loss_scale_; }  // of the gradients; 1 where they are not scaled
+  // A gradient did not fit the grid that its past had decided; the one kept now is made for it: the same samples again.
+  bool needs_redo() const { return !committed_ && fits_ == 0; }
   // It overflowed in f16 and not for good: the same samples again, at half the scale that is now kept, may well succeed.
-  bool overflowed() const { return !committed_ && loss_scale_ > 1 && std::isfinite(loss_); }
+  bool overflowed() const { return !committed_ && !needs_redo() && loss_scale_ > 1 && std::isfinite(loss_); }
 
  private:
   const models::Phase* phase_;
@@ -55,9 +57,11 @@ class PhaseRun {
   exec::Executor* program_;
   Wire* wire_;
   bool scales_;                       // losses
+  bool fixed_;                        // gradients are integers
   std::vector<std::string> weights_;  // batch tensors whose entries are counted
   std::vector<int64_t> counts_;       // one a weight, then the wishes to stop
   double loss_ = 0, grad_norm_ = 0, loss_scale_ = 1;
+  int fits_ = 1;  // 0: the integers of a gradient did not; -1: one is not finite
   bool committed_ = false;
 };
 

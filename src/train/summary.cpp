@@ -57,8 +57,8 @@ Json summary_json(const End& end, const Facts& facts, const Progress& p,
   j["ranks"] = facts.ranks;
   j["threads_per_rank"] = facts.threads;
   j["grains_per_rank"] = column(ranks, &RankNumbers::grains);
-  j["numerics"] = nullptr;
-  j["wire"] = "f32";
+  j["numerics"] = facts.numerics;
+  j["wire"] = facts.wire;
   j["parameters"] = facts.parameters;
   j["tokens_per_second_median"] =
       step_seconds > 0 ? Json(static_cast<double>(p.tokens_per_step) / step_seconds) : Json(nullptr);
@@ -79,7 +79,7 @@ Json summary_json(const End& end, const Facts& facts, const Progress& p,
   j["allocations_after_step_2"] = allocations(ranks);
   j["page_faults_after_step_2"] = column(ranks, &RankNumbers::page_faults_after_step_2);
   j["restarts"] = 0;
-  j["redone_steps"] = 0;
+  j["redone_steps"] = p.redone_steps;
   j["skipped_steps"] = p.skipped_steps;
   j["compute"] = facts.compute;
   j["cpu"] = or_null(facts.cpu);

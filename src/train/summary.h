@@ -30,6 +30,7 @@ struct Facts {
   std::string compute, cpu, isa, version, build_hash, config_hash, data_hash, plan_hash;
   double predicted_step_seconds = 0;  // of rank 0
   bool calibrated = false;            // that is measured on this machine
+  std::string numerics, wire;         // training.numerics; how gradients travel
 };
 std::string build_hash();  // SHA-256 of the running program; "" if it cannot be read
 
@@ -40,7 +41,8 @@ struct Progress {
   std::string params_hash, state_hash;  // of the last checkpoint of this attempt
   std::vector<double> step_seconds;     // of this attempt
   int64_t tokens_per_step = 0;
-  int64_t skipped_steps = 0;  // of this attempt
+  int64_t redone_steps = 0;   // of this attempt
+  int64_t skipped_steps = 0;  // likewise
   double wall_seconds = 0;
 };
 double median(std::vector<double> values);  // 0 of none

@@ -188,7 +188,9 @@ class Run {
               .data_hash = data_hash_,
               .plan_hash = session_->programs().hash(),
               .predicted_step_seconds = step_seconds(session_->programs(), costs_),
-              .calibrated = is_calibrated(session_->programs(), costs_)};
+              .calibrated = is_calibrated(session_->programs(), costs_),
+              .numerics = resolved_.config.training.numerics,
+              .wire = models::adds_integers(resolved_.config) ? "int32" : "f32"};
     terminal_.units(data::offer(resolved_.config).items, session_->recipe().evaluators.front().unit);
     terminal_.headline({.name = Path(resolved_.file).stem().string(),
                         .parameters = facts_.parameters,

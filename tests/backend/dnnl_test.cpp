@@ -66,7 +66,7 @@ template <typename T> void expect_unrounded(DType dtype, T (*narrow)(float)) {
           sum += to_float(a[static_cast<size_t>(i * k + p)]) * to_float(b[static_cast<size_t>(p * n + j)]);
         ASSERT_EQ(c[static_cast<size_t>(i * n + j)], times * sum) << i << ", " << j;
       }
-    more.run_add(a.data(), b.data(), nullptr, c.data(), scratch);
+    more.run_fold(a.data(), b.data(), nullptr, c.data(), scratch, {.add = true});
   }
 }
 

@@ -109,7 +109,7 @@ struct Narrow {
                .loss = loss.data(),
                .dx = dx.data(),
                .dweight = dweight.data(),
-               .add = add},
+               .fold = {.add = add}},
               static_cast<char*>(scratch.data()));
   }
   std::vector<float> wide_dx() const {

@@ -53,11 +53,11 @@ std::vector<double> minimise(const std::string& optimizer, double lr, int steps,
   const Tensor slope = gradient(quadratic(b, x), x), one = full(b, number, 1.0),
                commit = full(b, {DType::i32, {}}, 1.0);
   if (optimizer == "sgd") {
-    const Sgd next = sgd(x, slope, first, rate, step, one, commit, {.momentum = momentum});
+    const Sgd next = sgd(x, {slope}, first, rate, step, one, commit, {.momentum = momentum});
     state_write(next.weight, "x");
     state_write(next.velocity, "first");
   } else {
-    const Adam next = adam(x, slope, first, state_read(b, "second"), rate, step, one, commit, {});
+    const Adam next = adam(x, {slope}, first, state_read(b, "second"), rate, step, one, commit, {});
     state_write(next.weight, "x");
     state_write(next.first, "first");
     state_write(next.second, "second");

@@ -65,7 +65,11 @@ TEST(Session, AStepIsTheReferenceEvaluators) {
       in.states[s.name] = {s.type, {x, x + s.type.shape.elements()}};
     }
     const auto before = in.states;
+    EXPECT_EQ(ir::evaluate(graph, in).at("fits").data[0], 0);  // on no grids yet
     auto expected = ir::evaluate(graph, in);
+    EXPECT_EQ(expected.at("fits").data[0], 1);
+    stepper.step();
+    EXPECT_EQ(stepper.program().output_scalar("commit"), 0);
     stepper.step();
     EXPECT_NEAR(stepper.program().output_scalar("loss"), expected["loss"].data[0], 1e-5);
     EXPECT_NEAR(stepper.program().output_scalar("grad_norm"), expected["grad_norm"].data[0], 1e-4);

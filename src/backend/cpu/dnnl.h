@@ -14,6 +14,7 @@
 #include <optional>
 #include <string_view>
 
+#include "backend/cpu/grid.h"
 #include "core/dtype.h"
 
 namespace ringmaster::backend {
@@ -27,7 +28,7 @@ struct MatmulSpec {
   DType dtype = DType::f32;                // of a, b, c and bias
   bool bias = false;
   std::optional<DType> out = {};  // of c where it is not `dtype`: f32, the sum as it is
-  bool panels = false;            // run_add() too; c is f32
+  bool panels = false;            // run_fold() too; c is f32
 };
 
 class Matmul {
@@ -36,8 +37,8 @@ class Matmul {
   ~Matmul();
   int64_t scratch_bytes() const;
   void run(const void* a, const void* b, const void* bias, void* c, void* scratch);
-  // c += a b (+ bias): each panel of the product is finished, with the bits that run() gives it, and added while it is hot
-  void run_add(const void* a, const void* b, const void* bias, void* c, void* scratch);
+  // Each panel of a b (+ bias) is finished, with the bits that run() gives it, and goes where `fold` says while it is hot.
+  void run_fold(const void* a, const void* b, const void* bias, void* c, void* scratch, const Fold& fold);
 
  private:
   class Impl;

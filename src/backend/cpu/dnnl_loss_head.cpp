@@ -186,7 +186,7 @@ class DnnlLossHead : public LossHeadImpl {
       float* dweight = args.dweight + columns_.begin(j) * c;
       for_tasks(groups_, threads_, "gradients of a slice", [&](int64_t group, int slot) {
         const Slot s = slot_of(scratch, slot);
-        float* sum = group == 0 && !args.add ? dweight : partial + group * columns_.size * c;
+        float* sum = group == 0 && !args.fold.apart() ? dweight : partial + group * columns_.size * c;
         void* weight = weight_of(args, j, s);
         const int64_t begin = first_of(group, rows_), end = first_of(group + 1, rows_);
         for (int64_t i = begin; i < end; ++i) {
@@ -203,7 +203,7 @@ class DnnlLossHead : public LossHeadImpl {
         }
         return true;
       });
-      finish_slice(dweight, partial, columns_.size * c, groups_, columns_.length(j) * c, args.add, threads_);
+      finish_slice(dweight, partial, columns_.size * c, groups_, columns_.length(j) * c, args.fold, threads_);
     }
     if (spec_.dtype != DType::f32) add_partials(dx, 0, 1, spec_.n * c, spec_.dtype, args.dx, threads_);
   }

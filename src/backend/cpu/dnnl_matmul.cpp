@@ -2,7 +2,6 @@
 // dnnl_matmul: a matrix product as a grid of one-thread products. The grid is a pure function of m, n and k.
 #include "backend/cpu/dnnl.h"
 #include "backend/cpu/dnnl_primitive.h"
-#include "backend/cpu/lanes.h"
 
 #include <array>
 
@@ -42,9 +41,9 @@ class Matmul::Impl {
 
   int64_t scratch_bytes() const { return wide_bytes() + std::min<int64_t>(threads_, tasks()) * piece_bytes(); }
 
-  void run(const void* a, const void* b, const void* bias, void* c, void* scratch, bool add) {
+  void run(const void* a, const void* b, const void* bias, void* c, void* scratch, const Fold& fold) {
     if (!narrow_) {
-      multiply(a, b, bias, c, scratch, add);
+      multiply(a, b, bias, c, scratch, fold);
       return;
     }
     char* at = static_cast<char*>(scratch);
@@ -58,7 +57,7 @@ class Matmul::Impl {
     widen_all(a, wide_a, a_elements());
     widen_all(b, wide_b, b_elements());
     if (spec_.bias) widen_all(bias, wide_bias, spec_.n);
-    multiply(wide_a, wide_b, wide_bias, wide_c, at, add);
+    multiply(wide_a, wide_b, wide_bias, wide_c, at, fold);
     if (!rounds()) return;
     for_pieces(c_elements(), [&](int64_t begin, int64_t n) {
       narrow(reinterpret_cast<const float*>(wide_c) + begin, spec_.dtype, offset(c, begin * 2), n);
@@ -122,7 +121,7 @@ class Matmul::Impl {
     return true;
   }
 
-  void multiply(const void* a, const void* b, const void* bias, void* c, void* scratch, bool add) {
+  void multiply(const void* a, const void* b, const void* bias, void* c, void* scratch, const Fold& fold) {
     const int64_t size = narrow_ ? 4 : size_of(spec_.dtype), bytes = piece_bytes();
     const int64_t size_c = narrow_ ? 4 : size_of(out_);
     const int64_t per_batch = rows_.pieces() * columns_.pieces();
@@ -133,22 +132,18 @@ class Matmul::Impl {
       const int64_t at_b = batch * spec_.k * spec_.n + (spec_.transpose_b ? column * spec_.k : column);
       const int64_t at_c = (batch * spec_.m + row) * spec_.n + column;
       char *const panel = offset(scratch, slot * bytes), *const to = offset(c, at_c * size_c);
-      const std::array<void*, 4> data{offset(a, at_a * size), offset(b, at_b * size), add ? panel : to,
+      const std::array<void*, 4> data{offset(a, at_a * size), offset(b, at_b * size), fold.apart() ? panel : to,
                                       spec_.bias ? offset(bias, column * size) : nullptr};
-      Prepared& piece = (add ? panels_ : pieces_)[(rows_.is_tail(i) ? 2U : 0U) + (columns_.is_tail(j) ? 1U : 0U)];
+      Prepared& piece = (fold.apart() ? panels_ : pieces_)[(rows_.is_tail(i) ? 2U : 0U) + (columns_.is_tail(j) ? 1U : 0U)];
       const bool ok = piece.run(slot, std::span(data).first(spec_.bias ? 4 : 3), panel + panel_bytes());
-      if (add) fold(panel, to, rows_.length(i), columns_.length(j));
+      if (fold.apart()) fold_panel(panel, to, rows_.length(i), columns_.length(j), fold);
       return ok;
     });
   }
 
-  // A finished panel is added to its place in c.
-  void fold(const void* panel, void* c, int64_t rows, int64_t columns) const {
-    for (int64_t i = 0; i < rows; ++i) {
-      const float* from = static_cast<const float*>(panel) + i * columns_.size;
-      float* to = static_cast<float*>(c) + i * spec_.n;
-      for_lanes(columns, [&](int64_t j, int64_t n) { store(to + j, load(to + j, n) + load(from + j, n), n); });
-    }
+  void fold_panel(const void* panel, void* c, int64_t rows, int64_t columns, const Fold& fold) const {
+    for (int64_t i = 0; i < rows; ++i)
+      fold(static_cast<const float*>(panel) + i * columns_.size, static_cast<float*>(c) + i * spec_.n, columns);
   }
 
   MatmulSpec spec_;
@@ -164,10 +159,10 @@ Matmul::Matmul(const MatmulSpec& spec, int threads) : impl_(std::make_unique<Imp
 Matmul::~Matmul() = default;
 int64_t Matmul::scratch_bytes() const { return impl_->scratch_bytes(); }
 void Matmul::run(const void* a, const void* b, const void* bias, void* c, void* scratch) {
-  impl_->run(a, b, bias, c, scratch, false);
+  impl_->run(a, b, bias, c, scratch, {});
 }
-void Matmul::run_add(const void* a, const void* b, const void* bias, void* c, void* scratch) {
-  impl_->run(a, b, bias, c, scratch, true);
+void Matmul::run_fold(const void* a, const void* b, const void* bias, void* c, void* scratch, const Fold& fold) {
+  impl_->run(a, b, bias, c, scratch, fold);
 }
 
 }  // namespace ringmaster::backend

@@ -21,6 +21,13 @@ bool is_small(const LossHeadSpec& s) {
   return static_cast<double>(s.n * s.classes) * static_cast<double>(s.width) < 1e6;
 }
 
+// The gradient of W, which added up over the rows, becomes integers where it lies.
+void put_on_grid(float* x, int64_t n, const Fold& fold, int threads) {
+  constexpr int64_t piece = 16384;
+  parallel_for(threads, ceil_div(n, piece),
+               [&](int64_t i) { fold(x + i * piece, x + i * piece, std::min(piece, n - i * piece)); });
+}
+
 }  // namespace
 
 LossHeadImpl::LossHeadImpl(const LossHeadSpec& spec, int threads, int64_t row_step, int64_t most_columns)
@@ -33,11 +40,12 @@ LossHeadImpl::LossHeadImpl(const LossHeadSpec& spec, int threads, int64_t row_st
 
 void LossHeadImpl::run(const LossHeadArgs& args, char* scratch) {
   if (spec_.n == 0) {
-    if (gradients() && !args.add) std::memset(args.dweight, 0, static_cast<size_t>(spec_.classes * spec_.width * 4));
+    if (gradients() && !args.fold.add) std::memset(args.dweight, 0, static_cast<size_t>(spec_.classes * spec_.width * 4));
   } else if (slices()) {
     run_vocabulary(args, scratch);
   } else {
     for (int64_t i = 0; i < rows_.pieces(); ++i) run_rows(args, scratch, i);
+    if (args.fold.peak != nullptr) put_on_grid(args.dweight, spec_.classes * spec_.width, args.fold, threads_);
   }
 }
 

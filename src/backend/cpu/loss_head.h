@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "backend/cpu/grid.h"
 #include "core/dtype.h"
 
 namespace ringmaster::backend {
@@ -32,7 +33,7 @@ struct LossHeadArgs {
   float* loss = nullptr;              // [N], out: loss and rows
   void* dx = nullptr;                 // [N,C], out: rows and vocabulary
   float* dweight = nullptr;           // [V,C], likewise
-  bool add = false;                   // to what dweight holds: vocabulary, by finished slices
+  Fold fold = {};                     // how dweight is written: `vocabulary` by finished slices; `rows` adds to nothing
 };
 
 class LossHeadImpl;  // loss_head_impl.h

@@ -211,12 +211,12 @@ class Bf16LossHead : public LossHeadImpl {
       float* dweight = args.dweight + columns_.begin(j) * spec_.width;
       const int64_t size = whole_.classes * spec_.width;
       parallel_tasks(threads_, groups_, [&](int64_t group, int slot) {
-        float* sum = group == 0 && !args.add ? dweight : shared.partial + group * size;
+        float* sum = group == 0 && !args.fold.apart() ? dweight : shared.partial + group * size;
         const int64_t first = first_of(group, rows_), end = first_of(group + 1, rows_);
         for (int64_t i = first; i < end; ++i)
           gradients_of_tile(args, shared, slot_of(scratch, slot), i, j, i > first, sum);
       });
-      finish_slice(dweight, shared.partial, size, groups_, columns_.length(j) * spec_.width, args.add, threads_);
+      finish_slice(dweight, shared.partial, size, groups_, columns_.length(j) * spec_.width, args.fold, threads_);
     }
     for (int64_t i = 0; i < rows_.pieces(); ++i)
       write_dx(args, i, shared.dx + i * whole_.padded_rows() * whole_.padded_width(), 1);

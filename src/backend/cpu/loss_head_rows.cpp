@@ -124,12 +124,19 @@ void add_partials(const float* partials, int64_t stride, int64_t count, int64_t 
   });
 }
 
-void finish_slice(float* out, const float* partials, int64_t stride, int64_t count, int64_t n, bool add, int threads) {
-  if (count == 1 && !add) return;
-  for_pieces(n, threads, [&](int64_t i, int64_t lanes) {
-    Lanes sums = load((add ? partials : out) + i, lanes);
-    for (int64_t g = 1; g < count; ++g) sums = sums + load(partials + g * stride + i, lanes);
-    store(out + i, add ? load(out + i, lanes) + sums : sums, lanes);
+void finish_slice(float* out, const float* partials, int64_t stride, int64_t count, int64_t n, const Fold& fold,
+                  int threads) {
+  if (count == 1 && !fold.apart()) return;
+  constexpr int64_t piece = 1024;  // elements: 4 KiB of L1
+  parallel_for(n < piece ? 1 : threads, (n + piece - 1) / piece, [&](int64_t p) {
+    alignas(64) float sums[piece];
+    const int64_t begin = p * piece, length = std::min(piece, n - begin);
+    for_lanes(length, [&](int64_t i, int64_t lanes) {
+      Lanes sum = load((fold.apart() ? partials : out) + begin + i, lanes);
+      for (int64_t g = 1; g < count; ++g) sum = sum + load(partials + g * stride + begin + i, lanes);
+      store(sums + i, sum, lanes);
+    });
+    fold(sums, out + begin, length);
   });
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 #include <cstdint>
 
+#include "backend/cpu/grid.h"
 #include "core/dtype.h"
 
 namespace ringmaster::backend {
@@ -37,7 +38,8 @@ void target_logits(const void* x, const void* weight, const int32_t* targets, DT
 
 // out[i] = sum over g of partials[g * stride + i], in the order of g, rounded once
 void add_partials(const float* partials, int64_t stride, int64_t count, int64_t n, DType dtype, void* out, int threads);
-// out[i] = or += the same sum; without `add` the partial 0 lies in `out`
-void finish_slice(float* out, const float* partials, int64_t stride, int64_t count, int64_t n, bool add, int threads);
+// The same sum goes to `out` as `fold` says; unless that is apart the partial 0 lies in `out`.
+void finish_slice(float* out, const float* partials, int64_t stride, int64_t count, int64_t n, const Fold& fold,
+                  int threads);
 
 }  // namespace ringmaster::backend
