@@ -29,10 +29,10 @@ struct Model {
 struct Training {
   int64_t steps = 1000;
   uint64_t seed = 1234;
-  int64_t seq_len = 128;          // tokens; the context
-  int64_t global_batch_size = 8;  // samples a step
-  int64_t grain_size = 0;         // samples; 0 until resolve() fills it: a pure function of the batch
-  double max_norm = 1.0;          // global gradient norm; 0 = no clipping
+  int64_t seq_len = 128;               // tokens; the context
+  int64_t global_batch_size = 8;       // samples a step
+  int64_t grain_size = 0;              // samples; 0 until resolve() fills it: a pure function of the batch
+  double max_norm = 1.0;               // global gradient norm; 0 = no clipping
   std::string numerics = "invariant";  // invariant | fast: whether gradients are added as integers
   bool operator==(const Training&) const = default;
 };

@@ -246,11 +246,11 @@ ir::Graph trace_phase(const Recipe& recipe, const Phase& phase, const config::Co
     loss = loss.valid() ? ops::add(loss, part) : part;
   }
   ops::output(loss, "loss");
-  nn::update(b, tuned, loss,
-             {.max_norm = config.training.max_norm,
-              .scaled = scales_losses(config) ? std::optional(phase.name) : std::nullopt,
-              .fixed = adds_integers(config) ? std::optional(nn::FixedPoint{phase.name, num_grains(config)})
-                                             : std::nullopt});
+  nn::update(
+      b, tuned, loss,
+      {.max_norm = config.training.max_norm,
+       .scaled = scales_losses(config) ? std::optional(phase.name) : std::nullopt,
+       .fixed = adds_integers(config) ? std::optional(nn::FixedPoint{phase.name, num_grains(config)}) : std::nullopt});
   return graph;
 }
 

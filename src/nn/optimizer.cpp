@@ -78,8 +78,8 @@ Gradients gradients_of(ir::Builder& b, const std::vector<Tuned>& parameters, con
   const std::string maxima = gradient_maxima_state(options.fixed->phase, count).name;
   std::vector<Tensor> peaks;
   for (const Tuned& tuned : parameters) {
-    const auto [sum, peak] = ops::gradient_of(tuned.parameter->read(b), maxima, std::ssize(out.values),
-                                              options.fixed->num_grains);
+    const auto [sum, peak] =
+        ops::gradient_of(tuned.parameter->read(b), maxima, std::ssize(out.values), options.fixed->num_grains);
     out.values.push_back(sum);
     peaks.push_back(peak);
   }
@@ -142,8 +142,7 @@ void update(ir::Builder& b, const std::vector<Tuned>& parameters, Tensor loss, c
   ops::output(scalars.commit, "commit");
   if (options.fixed) {
     ops::output(gradients.next.fits, "fits");
-    ops::state_write(gradients.next.maxima,
-                     gradient_maxima_state(options.fixed->phase, std::ssize(parameters)).name);
+    ops::state_write(gradients.next.maxima, gradient_maxima_state(options.fixed->phase, std::ssize(parameters)).name);
   }
   if (!options.scaled) return;
   ops::output(by.scale, "loss_scale");

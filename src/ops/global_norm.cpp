@@ -85,7 +85,8 @@ std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
   const auto count = static_cast<int64_t>(blocks.size());
   threads = threads_for(total, threads);
   return ir::make_kernel(
-      [blocks = std::move(blocks), count, threads, fixed = is_fixed(v), tensors = tensors_of(v)](const ir::KernelArgs& a) {
+      [blocks = std::move(blocks), count, threads, fixed = is_fixed(v),
+       tensors = tensors_of(v)](const ir::KernelArgs& a) {
         auto* sums = static_cast<double*>(a.scratch);
         backend::parallel_for(threads, count, [&](int64_t i) {
           const Block& block = blocks[static_cast<size_t>(i)];
@@ -95,8 +96,8 @@ std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
           }
           // a power of 2, so that it may as well multiply the sum: no bit of a square is lost to it
           const double unit = backend::inverse_of(*static_cast<const float*>(a.in[tensors + block.input]));
-          sums[i] = unit * unit *
-                    sum_of_squares(static_cast<const int32_t*>(a.in[block.input]) + block.begin, block.length);
+          sums[i] =
+              unit * unit * sum_of_squares(static_cast<const int32_t*>(a.in[block.input]) + block.begin, block.length);
         });
         double all = 0.0;
         for (int64_t i = 0; i < count; ++i) all += sums[i];
@@ -108,7 +109,8 @@ std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
 std::vector<ir::Sample> samples() {
   const auto x = [](const Shape& shape) { return f32(shape); };
   const auto q = [](const Shape& shape) { return i32(shape); };
-  const ir::Fill integers{.kind = ir::Fill::ids, .high = 1000.0}, grid{.kind = ir::Fill::uniform, .low = 64.0, .high = 64.0};
+  const ir::Fill integers{.kind = ir::Fill::ids, .high = 1000.0},
+      grid{.kind = ir::Fill::uniform, .low = 64.0, .high = 64.0};
   return {{.in = {q({1}), q({3, 5, 7}), q({17, 33}), f32({}), f32({}), f32({})},
            .fill = {integers, integers, integers, grid, grid, grid}},
           {.in = {q({65537}), q({0}), f32({}), f32({})}, .fill = {integers, integers, grid, grid}},

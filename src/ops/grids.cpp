@@ -166,7 +166,7 @@ std::unique_ptr<ir::Kernel> cpu_next(const OpView& v, int) {
     auto* next = a.output<float>(0);
     if (next != maxima) std::copy_n(maxima, layout.gradients * gradient_updates, next);
     const int64_t slot = slot_of(step == DType::i32 ? static_cast<double>(*a.input<int32_t>(1))
-                                                  : static_cast<double>(*a.input<float>(1)));
+                                                    : static_cast<double>(*a.input<float>(1)));
     for (int64_t i = 0; fits >= 0 && i < layout.gradients; ++i)
       next[i * gradient_updates + slot] = rounded_up(sum_of(peaks(i), layout.grains) / scale);
   });
@@ -179,7 +179,8 @@ std::vector<ir::Sample> samples_grids() {
   for (const double high : {0.0, 1e-30, 1e-3, 7.0, 1e30})
     for (const int64_t tensors : {1, 5}) {
       list.push_back({.in = {f32({tensors, gradient_updates})}, .fill = {within(high, high)}});
-      list.push_back({.in = {f32({tensors, gradient_updates}), f32({})}, .fill = {within(0.0, high), within(4096, 4096)}});
+      list.push_back(
+          {.in = {f32({tensors, gradient_updates}), f32({})}, .fill = {within(0.0, high), within(4096, 4096)}});
     }
   return list;
 }
@@ -207,26 +208,28 @@ std::vector<ir::Sample> samples_next() {
 
 }  // namespace
 
-const OpDef grids_op{.name = "grids",
-                     .doc = "maxima f32[T,16] -> T times f32[]: what gradients are multiplied by to be rounded to integers",
-                     .min_inputs = 1,
-                     .max_inputs = 2,
-                     .infer = infer_grids,
-                     .reference = reference_grids,
-                     .cpu = cpu_grids,
-                     .samples = samples_grids,
-                     .traits = {.cast = ir::CastClass::f32, .host = true, .differentiable = false}};
+const OpDef grids_op{
+    .name = "grids",
+    .doc = "maxima f32[T,16] -> T times f32[]: what gradients are multiplied by to be rounded to integers",
+    .min_inputs = 1,
+    .max_inputs = 2,
+    .infer = infer_grids,
+    .reference = reference_grids,
+    .cpu = cpu_grids,
+    .samples = samples_grids,
+    .traits = {.cast = ir::CastClass::f32, .host = true, .differentiable = false}};
 
-const OpDef next_grids_op{.name = "next_grids",
-                          .doc = "maxima, step, magnitudes by grain -> the next maxima, whether the integers fitted",
-                          .attrs = next_attrs,
-                          .min_inputs = 2,
-                          .max_inputs = -1,
-                          .infer = infer_next,
-                          .reference = reference_next,
-                          .cpu = cpu_next,
-                          .samples = samples_next,
-                          .traits = {.cast = ir::CastClass::f32, .host = true, .in_place = true, .differentiable = false}};
+const OpDef next_grids_op{
+    .name = "next_grids",
+    .doc = "maxima, step, magnitudes by grain -> the next maxima, whether the integers fitted",
+    .attrs = next_attrs,
+    .min_inputs = 2,
+    .max_inputs = -1,
+    .infer = infer_next,
+    .reference = reference_next,
+    .cpu = cpu_next,
+    .samples = samples_next,
+    .traits = {.cast = ir::CastClass::f32, .host = true, .in_place = true, .differentiable = false}};
 
 std::vector<Tensor> grids(Tensor maxima, Tensor scale) {
   std::vector<Tensor> in{maxima};

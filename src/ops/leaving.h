@@ -16,7 +16,8 @@ namespace ringmaster::ops {
 // "first": the first grain stores, the others add; "add": another op stores first.
 inline const ir::AttrSpec into_sum_attr{"into_sum", std::string(), false, "adds over the grains: '' | first | add"};
 // The grid f32[] is the last input then, and the largest magnitude f32[] is the last output.
-inline const ir::AttrSpec on_grid_attr{"on_grid", false, false, "rounds to integers of the grid that is the last input"};
+inline const ir::AttrSpec on_grid_attr{"on_grid", false, false,
+                                       "rounds to integers of the grid that is the last input"};
 
 inline size_t inputs_before_grid(const ir::OpView& v) { return v.in.size() - (v.attrs.flag("on_grid") ? 1 : 0); }
 

@@ -13,8 +13,8 @@
 #include "backend/cpu/loss_head.h"
 #include "core/error.h"
 #include "ops/defs.h"
-#include "ops/leaving.h"
 #include "ops/element.h"
+#include "ops/leaving.h"
 #include "ops/ops.h"
 #include "ops/samples.h"
 

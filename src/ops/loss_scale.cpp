@@ -83,14 +83,15 @@ std::unique_ptr<ir::Kernel> cpu_scale(const ir::OpView&, int) {
 }
 
 std::unique_ptr<ir::Kernel> cpu_next(const ir::OpView& v, int) {
-  return ir::make_kernel([interval = v.attrs.integer("growth_interval"), fixed = v.in.size() > 2](const ir::KernelArgs& a) {
-    const auto* in = a.input<int32_t>(0);
-    const bool again = fixed && *a.input<int32_t>(2) == 0;
-    const State s = again ? State{in[0], in[1]} : next({in[0], in[1]}, *a.input<int32_t>(1) != 0, interval);
-    auto* out = a.output<int32_t>(0);
-    out[0] = s.doublings;
-    out[1] = s.updates;
-  });
+  return ir::make_kernel(
+      [interval = v.attrs.integer("growth_interval"), fixed = v.in.size() > 2](const ir::KernelArgs& a) {
+        const auto* in = a.input<int32_t>(0);
+        const bool again = fixed && *a.input<int32_t>(2) == 0;
+        const State s = again ? State{in[0], in[1]} : next({in[0], in[1]}, *a.input<int32_t>(1) != 0, interval);
+        auto* out = a.output<int32_t>(0);
+        out[0] = s.doublings;
+        out[1] = s.updates;
+      });
 }
 
 std::vector<ir::Sample> samples_of(bool with_commit, bool with_fits = false) {

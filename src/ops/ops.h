@@ -32,7 +32,7 @@ struct FixedGradient {
 FixedGradient gradient_of(Tensor state, const std::string& maxima, int64_t grid, int64_t num_grains);
 Tensor grain_sum(std::span<const Tensor> xs);
 FixedGradient grain_sum(std::span<const Tensor> xs, Tensor grid, int64_t num_grains);  // grid: f32[]
-Tensor grain_gather(Tensor x, int64_t num_grains);  // scalar a grain -> [num_grains]
+Tensor grain_gather(Tensor x, int64_t num_grains);                                     // scalar a grain -> [num_grains]
 
 // ---- elementwise; binary ones broadcast (NumPy rules)
 Tensor add(Tensor a, Tensor b);
@@ -111,18 +111,19 @@ Tensor linear_cross_entropy(Tensor x, Tensor weight, Tensor targets, const std::
 // ---- optimizers (all states f32; updates are skipped where commit is 0)
 // -> f32[]; block by block, in f64. Of integers: gradient i is on grid i.
 Tensor global_norm(std::span<const Tensor> gradients, std::span<const Tensor> grids = {});
-Tensor decision(Tensor norm, Tensor loss, Tensor fits = {});  // -> i32[]: 1 if both are finite, and `fits`, if given, is 1
-Tensor clip_factor(Tensor norm, double max_norm);       // -> f32[]: min(1, max_norm / (norm + 1e-6))
+Tensor decision(Tensor norm, Tensor loss,
+                Tensor fits = {});                 // -> i32[]: 1 if both are finite, and `fits`, if given, is 1
+Tensor clip_factor(Tensor norm, double max_norm);  // -> f32[]: min(1, max_norm / (norm + 1e-6))
 struct LossScale {
   Tensor scale, inverse;  // f32[]
 };
-inline constexpr int64_t gradient_updates = 16;  // how many of the last ones decide the grids of gradients
+inline constexpr int64_t gradient_updates = 16;               // how many of the last ones decide the grids of gradients
 std::vector<Tensor> grids(Tensor maxima, Tensor scale = {});  // f32[T,16] -> T times f32[]
 struct NextGrids {
   Tensor maxima, fits;  // f32[T,16]; i32[]: 1, 0 or -1
 };
 NextGrids next_grids(Tensor maxima, Tensor step, Tensor scale, std::span<const Tensor> peaks);
-LossScale loss_scale(Tensor state);                   // i32[2]; f16 only
+LossScale loss_scale(Tensor state);                                     // i32[2]; f16 only
 Tensor next_loss_scale(Tensor state, Tensor commit, Tensor fits = {});  // -> i32[2]
 // The gradient that an update reads, as it is or in fixed point.
 struct Gradient {

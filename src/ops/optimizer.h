@@ -25,10 +25,11 @@ inline void require_gradient(const ir::OpView& v, size_t gradient) {
   const bool fixed = v.in[gradient].dtype == DType::i32;
   const bool complete = v.in.size() == gradient + (fixed ? 6U : 5U) && (!fixed || v.in.back() == f32({}));
   if (complete && v.in[gradient].shape == v.in[0].shape && (fixed || v.in[gradient].dtype == DType::f32)) return;
-  throw Error({.kind = ErrorKind::config,
-               .message = fmt::format("gradient is {}, with {} inputs behind it", str(v.in[gradient]),
-                                      v.in.size() - gradient - 1),
-               .expected = str(f32(v.in[0].shape)) + " like the weight; or i32 with its grid, f32[], as the last input"});
+  throw Error(
+      {.kind = ErrorKind::config,
+       .message =
+           fmt::format("gradient is {}, with {} inputs behind it", str(v.in[gradient]), v.in.size() - gradient - 1),
+       .expected = str(f32(v.in[0].shape)) + " like the weight; or i32 with its grid, f32[], as the last input"});
 }
 
 // The first `states` inputs are the old values of the outputs, as is the remainder of a split weight; then the gradient; then lr,

@@ -64,8 +64,7 @@ std::vector<Tensor> grids(ir::Builder& builder, NodeId gradient, NodeId term) {
 }
 
 // What leaves the grain in place of `gradient`.
-void leave(ir::Builder& builder, NodeId gradient, const std::vector<Tensor>& parts,
-           const std::vector<Tensor>& grids) {
+void leave(ir::Builder& builder, NodeId gradient, const std::vector<Tensor>& parts, const std::vector<Tensor>& grids) {
   Graph& graph = builder.graph();
   const Node node = graph.node(gradient);
   if (!grids.empty()) {

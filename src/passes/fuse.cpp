@@ -63,8 +63,7 @@ ir::NodeId on_grid(ir::Graph& graph, ir::NodeId maker, ir::NodeId exit) {
   std::vector<ir::ValueId> inputs = old.inputs;
   inputs.push_back(graph.node(exit).inputs.back());
   const ir::NodeId made = graph.add_node(old.region, *old.op, inputs, attrs, old.scope);
-  for (size_t i = 0; i < old.outputs.size(); ++i)
-    graph.replace_uses(old.outputs[i], graph.node(made).outputs[i]);
+  for (size_t i = 0; i < old.outputs.size(); ++i) graph.replace_uses(old.outputs[i], graph.node(made).outputs[i]);
   std::vector<ir::ValueId>& parts = graph.node(exit).inputs;
   const auto part = std::ranges::find(parts, graph.node(made).outputs[sums]);
   parts.insert(part + 1, graph.node(made).outputs.back());

@@ -51,7 +51,8 @@ void feed(exec::Executor& program, int64_t grain_size) {
 
 // Of one step from the initial weights, as rank 0 has them.
 Gradients gradients(const TinyRun& run, int64_t grain_size, int ranks) {
-  const config::Config c = run.resolved({fmt::format("training.grain_size={}", grain_size), "training.numerics=fast"}).config;
+  const config::Config c =
+      run.resolved({fmt::format("training.grain_size={}", grain_size), "training.numerics=fast"}).config;
   Gradients found;
   comm::run_ranks(ranks,
                   [&](comm::Communicator& comm) {

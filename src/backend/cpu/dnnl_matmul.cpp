@@ -134,7 +134,8 @@ class Matmul::Impl {
       char *const panel = offset(scratch, slot * bytes), *const to = offset(c, at_c * size_c);
       const std::array<void*, 4> data{offset(a, at_a * size), offset(b, at_b * size), fold.apart() ? panel : to,
                                       spec_.bias ? offset(bias, column * size) : nullptr};
-      Prepared& piece = (fold.apart() ? panels_ : pieces_)[(rows_.is_tail(i) ? 2U : 0U) + (columns_.is_tail(j) ? 1U : 0U)];
+      Prepared& piece =
+          (fold.apart() ? panels_ : pieces_)[(rows_.is_tail(i) ? 2U : 0U) + (columns_.is_tail(j) ? 1U : 0U)];
       const bool ok = piece.run(slot, std::span(data).first(spec_.bias ? 4 : 3), panel + panel_bytes());
       if (fold.apart()) fold_panel(panel, to, rows_.length(i), columns_.length(j), fold);
       return ok;

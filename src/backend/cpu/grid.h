@@ -19,8 +19,7 @@ class Peak {
  public:
   void raise(uint32_t bits) {
     uint32_t seen = bits_.load(std::memory_order_relaxed);
-    while (seen < bits && !bits_.compare_exchange_weak(seen, bits, std::memory_order_relaxed)) {
-    }
+    while (seen < bits && !bits_.compare_exchange_weak(seen, bits, std::memory_order_relaxed)) {}
   }
   float value() const { return std::bit_cast<float>(bits_.load(std::memory_order_relaxed)); }
 

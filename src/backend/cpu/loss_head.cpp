@@ -40,7 +40,8 @@ LossHeadImpl::LossHeadImpl(const LossHeadSpec& spec, int threads, int64_t row_st
 
 void LossHeadImpl::run(const LossHeadArgs& args, char* scratch) {
   if (spec_.n == 0) {
-    if (gradients() && !args.fold.add) std::memset(args.dweight, 0, static_cast<size_t>(spec_.classes * spec_.width * 4));
+    if (gradients() && !args.fold.add)
+      std::memset(args.dweight, 0, static_cast<size_t>(spec_.classes * spec_.width * 4));
   } else if (slices()) {
     run_vocabulary(args, scratch);
   } else {
