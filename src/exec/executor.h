@@ -64,6 +64,7 @@ class Executor final : public ir::Program {
   int64_t local_grains() const override { return options_.deal.count; }
   int64_t num_grains() const override { return options_.num_grains; }
   bool has_input(std::string_view name) const { return inputs_.contains(name); }
+  bool has_output(std::string_view name) const { return outputs_.contains(name); }
   bool reads_batch() const { return !inputs_.empty(); }
   void* input(std::string_view name, int64_t grain) override;
   void set_scalar(std::string_view name, double value) override;

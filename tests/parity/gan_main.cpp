@@ -92,8 +92,7 @@ class Driver {
     program.set_scalar(models::Weight{}.scalar(), static_cast<double>(B));
     program.set_scalar("lr", c_.optimizer.lr);
     program.set_scalar("step", static_cast<double>(context.step * repeats + context.repeat + 1));
-    program.run(context, G);
-    CHECK(program.output_scalar("commit") == 1, "step {} was not committed", context.step + 1);
+    run_committed(program, context, G);
     losses_[std::string("loss.") + phase].push_back(program.output_scalar("loss"));
     if (context.step > 0 || context.repeat > 0) return;
     for (const nn::Parameter& p : run_.recipe().network(phase).parameters())

@@ -60,7 +60,6 @@ class Driver {
       run(step, lr.back());
       loss.push_back(training_->output_scalar("loss"));
       norm.push_back(training_->output_scalar("grad_norm"));
-      CHECK(training_->output_scalar("commit") == 1, "step {} was not committed", step + 1);
       if (step > 0) continue;
       for (const ir::State& s : run_.states())
         if (s.role == ir::StateRole::weight) keep("grad." + s.name, s.type.shape, training_->output("grad." + s.name));
@@ -119,7 +118,7 @@ class Driver {
                             static_cast<double>(train::count_entries(*training_, weight)));
     training_->set_scalar("lr", lr);
     training_->set_scalar("step", static_cast<double>(step + 1));
-    training_->run({.seed = config_.training.seed, .step = step, .first_sample = step * B}, G);
+    run_committed(*training_, {.seed = config_.training.seed, .step = step, .first_sample = step * B}, G);
   }
 
   template <typename Values> void keep(const std::string& name, const Shape& shape, const Values& values) {

@@ -20,7 +20,14 @@
 
 namespace ringmaster {
 
-// Every gradient that the phase's update reads becomes an output "grad.<weight>".
+// The outputs of the op `grids` in a region: one unit a gradient of integers (ops/grids.cpp); none of floats.
+inline std::vector<ir::ValueId> grids_of(const ir::Graph& graph, const std::vector<ir::NodeId>& nodes) {
+  for (const ir::NodeId id : nodes)
+    if (graph.node(id).op->name == std::string("grids")) return graph.node(id).outputs;
+  return {};
+}
+
+// Every gradient that the phase's update reads becomes an output "grad.<weight>", in f32.
 inline ir::Graph with_gradients(ir::Graph graph) {
   ir::Builder builder(graph);
   for (size_t region = 0; region < graph.regions().size(); ++region) {
@@ -29,10 +36,22 @@ inline ir::Graph with_gradients(ir::Graph graph) {
     for (const ir::NodeId id : nodes) {
       if (graph.node(id).op->traits.role != ir::Role::gradient) continue;
       const std::string weight = graph.producer(graph.node(id).inputs[0]).attrs.text("name");
-      ops::output(ir::Tensor(&builder, graph.node(id).outputs[0]), "grad." + weight);
+      ir::Tensor gradient(&builder, graph.node(id).outputs[0]);
+      if (const auto grids = grids_of(graph, nodes); !grids.empty()) {
+        const auto grid = static_cast<size_t>(graph.node(id).attrs.integer("grid"));
+        gradient = ops::div(ops::cast(gradient, DType::f32), ir::Tensor(&builder, grids.at(grid)));
+      }
+      ops::output(gradient, "grad." + weight);
     }
   }
   return graph;
+}
+
+// A phase, once more if its gradients did not fit their grids.
+inline void run_committed(exec::Executor& program, const ir::RunContext& context, int64_t grain_size) {
+  program.run(context, grain_size);
+  if (program.has_output("fits") && program.output_scalar("fits") == 0) program.run(context, grain_size);
+  CHECK(program.output_scalar("commit") == 1, "step {} was not committed", context.step + 1);
 }
 
 class TracedRun {

@@ -127,10 +127,10 @@ void add_partials(const float* partials, int64_t stride, int64_t count, int64_t 
 void finish_slice(float* out, const float* partials, int64_t stride, int64_t count, int64_t n, const Fold& fold,
                   int threads) {
   if (count == 1 && !fold.apart()) return;
-  constexpr int64_t piece = 1024;  // elements: 4 KiB of L1
-  parallel_for(n < piece ? 1 : threads, (n + piece - 1) / piece, [&](int64_t p) {
-    alignas(64) float sums[piece];
-    const int64_t begin = p * piece, length = std::min(piece, n - begin);
+  constexpr int64_t tile = 1024;  // elements: 4 KiB of L1
+  parallel_for(n < 4 * piece ? 1 : threads, (n + tile - 1) / tile, [&](int64_t t) {
+    alignas(64) float sums[tile];
+    const int64_t begin = t * tile, length = std::min(tile, n - begin);
     for_lanes(length, [&](int64_t i, int64_t lanes) {
       Lanes sum = load((fold.apart() ? partials : out) + begin + i, lanes);
       for (int64_t g = 1; g < count; ++g) sum = sum + load(partials + g * stride + begin + i, lanes);
