@@ -217,6 +217,13 @@ std::vector<Command> measuring() {
 
 std::vector<Command> keeping() {
   return {
+      {.name = "compare",
+       .target = "RUN RUN",
+       .doc = "where two runs first differ: the step and field, the tensor; exit 1 if they do",
+       .group = keeps,
+       .flags = {json, help_flag},
+       .examples = {{"compare runs/on-one-rank runs/on-three", "the same bits on any number of ranks?"}},
+       .run = compare},
       {.name = "checkpoint ls",
        .target = "RUN",
        .doc = "the checkpoints of a run",

@@ -60,6 +60,7 @@ int bench_all_reduce(const Arguments& arguments);
 int bench_reduce_scatter(const Arguments& arguments);
 int bench_all_gather(const Arguments& arguments);
 int bench_ops(const Arguments& arguments);
+int compare(const Arguments& arguments);
 int checkpoint_ls(const Arguments& arguments);
 int checkpoint_verify(const Arguments& arguments);
 int checkpoint_export(const Arguments& arguments);

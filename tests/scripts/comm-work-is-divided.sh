@@ -31,6 +31,11 @@ for ranks in 1 2 3 4 6; do
     "$program" train "$work/five.yaml" --ranks $ranks --run-dir "$work/run-$ranks" --quiet
 done
 
+"$program" compare "$work/run-1" "$work/run-6" >"$work/out" || { cat "$work/out" && exit 1; }
+"$program" train "$work/five.yaml" --ranks 2 --run-dir "$work/fast" --quiet --set training.numerics=fast --set training.seed=7
+"$program" compare "$work/run-2" "$work/fast" >"$work/out" && echo "runs of two seeds are equal" && exit 1
+grep -q "first differ at step 1: loss" "$work/out"
+
 python3 - "$work" <<'PYTHON'
 import json, sys
 

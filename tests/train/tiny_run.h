@@ -5,6 +5,7 @@
 #include "config/load.h"
 #include "core/file.h"
 #include "tests/core/temp_folder.h"
+#include "train/compare.h"
 #include "train/run_files.h"
 #include "train/train.h"
 
@@ -88,10 +89,7 @@ class TinyRun {
 // The deterministic fields of a line of metrics (docs/run-folder.md).
 inline Json deterministic(Json line) {
   for (auto it = line.begin(); it != line.end();) {
-    const std::string& key = it.key();
-    const bool volatile_key = key.ends_with("_seconds") || key.ends_with("_per_second") || key == "ranks" ||
-                              key == "attempt" || key == "wire_bytes_sent" || key == "time_unix" || key == "path";
-    it = volatile_key ? line.erase(it) : std::next(it);
+    it = is_deterministic(it.key()) ? std::next(it) : line.erase(it);
   }
   return line;
 }
