@@ -125,7 +125,7 @@ std::vector<Key> training_keys() {
       row<&Config::training, &Training::numerics>(
           "training.numerics", {.choices = {"invariant", "fast"}},
           "invariant: gradients are added as 32-bit integers, so that a run has the same bits on any number of ranks; "
-          "fast: as floats",
+          "fast: as floats, which keeps elements below 2^-27 of the largest",
           {.other_names = {"deterministic", "use_deterministic_algorithms"}}),
       row<&Config::precision, &Precision::compute>(
           "precision.compute", {.choices = {"f32", "bf16", "f16"}},
@@ -147,7 +147,8 @@ std::vector<Key> activation_checkpoint_keys() {
           "activation_checkpoint.mode", {.choices = {"none", "block", "selective", "budget"}},
           "which activations backward computes again instead of finding them saved; no bit changes. none: all are "
           "saved; "
-          "block: runs of the model's blocks, as many as a run is long; selective: all but products and attention; "
+          "block: of each run of blocks its input alone, in as many runs as a run has blocks; selective: all but "
+          "products and attention; "
           "budget: what costs least time within activation_checkpoint.budget",
           {.effect = run, .other_names = {"gradient_checkpointing", "recompute", "remat", "activation_memory"}}),
       row<&Config::activation_checkpoint, &Section::budget>(

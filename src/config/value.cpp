@@ -205,9 +205,11 @@ Value parse_value(const Scalar& scalar, const Rule& rule, const ErrorInfo& place
 }
 
 std::optional<int64_t> parse_bytes(std::string_view text) {
-  constexpr std::array<std::pair<std::string_view, int64_t>, 7> units = {{{"KiB", 1LL << 10},
+  constexpr std::array<std::pair<std::string_view, int64_t>, 9> units = {{{"KiB", 1LL << 10},
                                                                           {"MiB", 1LL << 20},
                                                                           {"GiB", 1LL << 30},
+                                                                          {"TiB", 1LL << 40},
+                                                                          {"TB", 1'000'000'000'000},
                                                                           {"KB", 1'000},
                                                                           {"MB", 1'000'000},
                                                                           {"GB", 1'000'000'000},

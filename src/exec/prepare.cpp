@@ -25,10 +25,15 @@ int64_t collective_elements(const ir::Graph& graph, const ir::Node& node) {
 }
 
 DType collective_dtype(const ir::Graph& graph, const ir::Node& node) {
-  for (const ir::ValueId v : node.inputs)
-    if (graph.producer(v).op->traits.role == ir::Role::grain_sum && graph.producer(v).outputs.size() == 1)
-      return DType::f32;
-  return DType::i32;
+  int64_t floats = 0, integers = 0;  // sums of, which one collective can not add together
+  for (const ir::ValueId v : node.inputs) {
+    if (graph.type(v).dtype == DType::i32)
+      ++integers;
+    else if (graph.producer(v).op->traits.role == ir::Role::grain_sum && graph.value(v).index == 0)
+      ++floats;
+  }
+  CHECK(floats == 0 || integers == 0, "a collective of {} sums of floats and {} of integers", floats, integers);
+  return floats > 0 ? DType::f32 : DType::i32;
 }
 
 Prepared prepare(const ir::Graph& graph, const PrepareOptions& options) {

@@ -118,7 +118,9 @@ Tensor loss_scale(ir::Builder& b, const std::string& phase) {
 }
 
 ir::State gradient_maxima_state(const std::string& phase, int64_t num_gradients) {
-  return {phase + ".gradient_maxima", {DType::f32, {num_gradients, ops::gradient_updates}}, ir::StateRole::optimizer};
+  return {phase + std::string(gradient_maxima),
+          {DType::f32, {num_gradients, ops::gradient_updates}},
+          ir::StateRole::optimizer};
 }
 
 // The factor of clipping undoes the scaling of gradients too: a power of 2, which costs no bit.

@@ -5,6 +5,7 @@
 #pragma once
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "nn/module.h"
@@ -40,6 +41,7 @@ ir::State loss_scale_state(const std::string& phase);
 Tensor loss_scale(ir::Builder& builder, const std::string& phase);
 
 // Gradients in fixed point (ops/grids.cpp): what one phase keeps to decide their grids.
+inline constexpr std::string_view gradient_maxima = ".gradient_maxima";  // the end of its name
 ir::State gradient_maxima_state(const std::string& phase, int64_t num_gradients);
 struct FixedPoint {
   std::string phase;

@@ -26,8 +26,9 @@ using ir::OpView;
 
 constexpr int bits_of_maxima = 26;  // 5 below the 31 of an integer with a sign
 constexpr int most_exponent = 120;  // 2^e is a normal f32, and so is 2^-e
-// What the sums of integers stay below: 2^20 for all that rounding may add to them.
+// What the sums of integers stay below: 2^20 for all that rounding may add to them, which is half a unit a part and grain.
 constexpr double limit = 2147483648.0 - 1048576.0;
+constexpr int64_t most_grains = int64_t{1} << 18;
 
 const ir::AttrSpec next_attrs[] = {{"scaled", false, false, "the third input is the loss scale"}};
 
@@ -60,7 +61,8 @@ std::vector<ir::Type> infer_next(const OpView& v) {
                  .message = fmt::format("{} inputs with maxima of {} gradients", v.in.size(), tensors),
                  .expected = fmt::format("{}", tensors + static_cast<int64_t>(first))});
   for (const ir::Type& peaks : v.in.subspan(first))
-    require(peaks.dtype == DType::f32 && peaks.shape.rank() == 1, peaks, "the magnitudes of a gradient", "f32[G]");
+    require(peaks.dtype == DType::f32 && peaks.shape.rank() == 1 && peaks.shape[0] <= most_grains, peaks,
+            "the magnitudes of a gradient", "f32[G], of at most 2^18 grains a step");
   return {v.in[0], i32({})};
 }
 
@@ -107,10 +109,14 @@ int check(const T* maxima, double scale, int64_t gradients, int64_t grains, cons
 
 float rounded_up(double x) {
   const auto nearest = static_cast<float>(x);
-  return nearest < x ? std::nextafter(nearest, std::numeric_limits<float>::infinity()) : nearest;
+  const float up = nearest < x ? std::nextafter(nearest, std::numeric_limits<float>::infinity()) : nearest;
+  return std::min(up, std::numeric_limits<float>::max());
 }
 
-int64_t slot_of(double step) { return static_cast<int64_t>(step) % gradient_updates; }
+int64_t slot_of(double step) {
+  CHECK(step >= 0, "update {}", step);
+  return static_cast<int64_t>(step) % gradient_updates;
+}
 
 // The inputs of next_grids, in either kind of memory.
 struct Layout {

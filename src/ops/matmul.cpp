@@ -41,7 +41,7 @@ backend::MatmulSpec problem(const OpView& v) {
                            .dtype = v.in[0].dtype,
                            .bias = has_bias(v.attrs, v.in.size())};
   if (v.attrs.flag("f32_out")) spec.out = DType::f32;
-  spec.panels = !v.attrs.text("into_sum").empty();
+  spec.panels = !v.attrs.text("into_sum").empty() || v.attrs.flag("on_grid");
   spec.m = a.dim(spec.transpose_a ? -1 : -2);
   spec.k = a.dim(spec.transpose_a ? -2 : -1);
   spec.n = b.dim(spec.transpose_b ? -2 : -1);
@@ -77,7 +77,8 @@ std::vector<Type> infer(const OpView& v) {
   if (has_bias(v.attrs, v.in.size()) && !(v.in[2] == Type{a.dtype, {b_n}})) {
     refuse(v, "bias is " + str(v.in[2]) + ", expected " + str(Type{a.dtype, {b_n}}));
   }
-  if (v.attrs.flag("row_stable") && v.attrs.flag("f32_out")) refuse(v, "row_stable and f32_out exclude each other");
+  if (v.attrs.flag("row_stable") && (v.attrs.flag("f32_out") || v.attrs.flag("on_grid")))
+    refuse(v, "row_stable excludes f32_out and on_grid");
   return leaves_grain(v, 0, {{v.attrs.flag("f32_out") ? DType::f32 : a.dtype, c}});
 }
 

@@ -64,7 +64,6 @@ inline std::vector<ir::Type> infer_update(const ir::OpView& v, size_t states, co
   return out;
 }
 
-// What the new weight is clamped to: infinity unless the attribute is positive.
 inline const ir::AttrSpec limit_attr{"limit", 0.0, false, "> 0: largest magnitude of a weight"};
 inline double limit_of(const ir::Attrs& attrs) {
   const double limit = attrs.number("limit");

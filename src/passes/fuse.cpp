@@ -77,20 +77,21 @@ Folded fold_gradients(ir::Graph& graph, const Settings& settings) {
   for (size_t r = 0; r < graph.regions().size(); ++r) {
     const Order order(graph, static_cast<int>(r));
     std::vector<ir::NodeId> nodes = graph.regions()[r].nodes;
-    const std::vector<ir::NodeId> before = nodes;
-    for (const ir::NodeId id : before) {
+    std::vector<std::pair<ir::NodeId, ir::NodeId>> rounding;  // maker, exit
+    for (const ir::NodeId id : nodes) {
       const ir::Node& exit = graph.node(id);
       if (exit.op->traits.role != ir::Role::grain_sum) continue;
-      const bool fixed = is_fixed(exit);
       const std::vector<ir::NodeId> makers = makers_of(graph, settings, exit, users, order);
       for (const ir::NodeId maker : makers) {
         ir::Node& node = graph.node(maker);
         node.attrs.set("into_sum", maker == makers.front() ? std::string("first") : std::string("add"));
         folded.bytes += graph.type(node.outputs[static_cast<size_t>(node.op->traits.sums)]).bytes();
         ++folded.gradients;
-        if (fixed) nodes[static_cast<size_t>(order.place(maker))] = on_grid(graph, maker, id);
+        if (is_fixed(exit)) rounding.emplace_back(maker, id);
       }
     }
+    for (const auto& [maker, exit] : rounding)  // at last: it adds nodes
+      nodes[static_cast<size_t>(order.place(maker))] = on_grid(graph, maker, exit);
     graph.reorder(static_cast<int>(r), std::move(nodes));
   }
   graph.compact();

@@ -55,8 +55,9 @@ void BenchStep::step() {
       else
         feed_random(phase.program());
       phase.agree(false);
-      do phase.run({.step = step_, .repeat = repeat, .first_sample = first, .lr = config_.optimizer.lr});
-      while (phase.needs_redo());
+      const PhaseRun::At at{.step = step_, .repeat = repeat, .first_sample = first, .lr = config_.optimizer.lr};
+      phase.run(at);
+      if (phase.needs_redo()) phase.run(at);
     }
   }
   ++step_;

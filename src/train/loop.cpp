@@ -63,8 +63,10 @@ Loop::Loop(const LoopParts& parts)
   reserve_touched(p_.progress.step_seconds, static_cast<size_t>(left));
   if (p_.metrics != nullptr) p_.metrics->reserve(left);
   comm::RingShape who = ring_of(parts.wire.comm());
-  for (who.rank = 0; who.rank < who.size; ++who.rank)
-    for (const PhaseRun& phase : phases_) step_wire_bytes_ += phase.sent(who).bytes;
+  for (const PhaseRun& phase : phases_) {
+    int64_t& bytes = run_wire_bytes_.emplace_back();
+    for (who.rank = 0; who.rank < who.size; ++who.rank) bytes += phase.sent(who).bytes / phase.phase().repeats;
+  }
 }
 
 End Loop::run() {
@@ -93,13 +95,14 @@ Loop::Outcome Loop::run_phase(PhaseRun& phase, int64_t repeat, Clock& clock) {
   feed_samples(phase.program(), *p_.data.training, first_sample, t.grain_size);
   const Time fed = now();
   phase_ = phase.name();
-  const bool stop = phase.agree(!half_done_ && !redone_ && StopSignals::requested());
+  const bool stop = phase.agree(!half_done_ && !again_ && StopSignals::requested());
   clock.data += seconds(start, fed);
   clock.comm += seconds(fed, now());
   if (stop) return Outcome::stop;
   phase.run({.step = step, .repeat = repeat, .first_sample = first_sample, .lr = learning_rate(config_, step)});
   const exec::RunStats& stats = phase.program().stats();
   clock.compute += stats.compute_seconds;
+  clock.wire_bytes += run_wire_bytes_[static_cast<size_t>(&phase - phases_.data())];
   clock.comm += stats.comm_seconds;
   gemm_flops_ += stats.gemm_flops;
   if (phase.committed()) return Outcome::committed;
@@ -127,12 +130,13 @@ Loop::Outcome Loop::step() {
     for (int64_t repeat = 0; repeat < phase.phase().repeats; ++repeat) {
       Outcome outcome = run_phase(phase, repeat, clock);
       while (outcome == Outcome::skipped || outcome == Outcome::redo) {
-        const Outcome before = outcome;
-        redone_ = redone_ || outcome == Outcome::redo;
+        again_ = outcome == Outcome::redo;
+        redone_ = redone_ || again_;
         outcome = run_phase(phase, repeat, clock);
-        CHECK(before != Outcome::redo || outcome != Outcome::redo,
+        CHECK(!again_ || outcome != Outcome::redo,
               "step {}, phase {}: the gradients do not fit the grids that were made for them", state.step + 1,
               phase.name());
+        again_ = false;
       }
       if (outcome != Outcome::committed) return outcome;
     }
@@ -174,7 +178,7 @@ void Loop::record_step(const Clock& clock) {
   line.add("epoch", state.epoch);
   line.add("loss_scale", phases_.front().loss_scale());
   line.add_bool("redone", redone_);
-  line.add("wire_bytes_sent", step_wire_bytes_);
+  line.add("wire_bytes_sent", clock.wire_bytes);
   line.add("ranks", int64_t{p_.wire.comm().size()});
   line.add("attempt", int64_t{p_.attempt});
   line.add("step_seconds", clock.total);

@@ -48,8 +48,9 @@ class Loop {
 
  private:
   enum class Outcome : uint8_t { committed, skipped, redo, stop, diverged };
-  struct Clock {  // seconds of the parts of a step
+  struct Clock {  // what the step under way took: seconds
     double data = 0, compute = 0, comm = 0, total = 0;
+    int64_t wire_bytes = 0;  // of all ranks
   };
   Outcome step();
   Outcome run_phase(PhaseRun& phase, int64_t repeat, Clock& clock);
@@ -65,13 +66,14 @@ class Loop {
   const config::Config& config_;
   std::vector<PhaseRun> phases_;
   exec::Executor& evaluator_;
-  int64_t step_samples_ = 0;     // that a step reads
-  int64_t step_wire_bytes_ = 0;  // of all ranks
+  int64_t step_samples_ = 0;             // that a step reads
+  std::vector<int64_t> run_wire_bytes_;  // by phase: that all ranks send in one of its runs
   int64_t gemm_flops_ = 0, faults_ = 0, allocations_ = 0;
   JsonLine line_;       // of the step
   std::string losses_;  // as the terminal shows them
   int64_t saved_step_ = -1;
   bool redone_ = false;     // a phase of the step under way ran again, on grids made for its gradients
+  bool again_ = false;      // it is about to
   bool half_done_ = false;  // the step under way has changed weights: an earlier phase, or repeat, was committed
   Divergence divergence_;
   std::string phase_ = "load", checkpoint_path_, best_path_;

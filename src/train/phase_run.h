@@ -45,7 +45,7 @@ class PhaseRun {
   bool committed() const { return committed_; }
   double loss_scale() const { return loss_scale_; }  // of the gradients; 1 where they are not scaled
   // A gradient did not fit the grid that its past had decided; the one kept now is made for it: the same samples again.
-  bool needs_redo() const { return !committed_ && fits_ == 0; }
+  bool needs_redo() const { return !committed_ && fits_ == 0 && std::isfinite(loss_); }
   // It overflowed in f16 and not for good: the same samples again, at half the scale that is now kept, may well succeed.
   bool overflowed() const { return !committed_ && !needs_redo() && loss_scale_ > 1 && std::isfinite(loss_); }
 

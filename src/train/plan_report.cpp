@@ -90,9 +90,9 @@ const char* what_it_is(Category category) {
   switch (category) {
     case Category::weights: return "as the products read them";
     case Category::master: return "of weights read in 16 bits: f32, or (split) the other 16";
-    case Category::gradients: return "f32, summed over grains, alive at the peak";
+    case Category::gradients: return "summed over grains, those alive at the peak";
     case Category::optimizer: return "what the update rules and averages keep";
-    case Category::activations: return "of one grain, with what lifetimes leave unused";
+    case Category::activations: return "of one grain, at the peak; with what lifetimes leave unused";
     case Category::workspace: return "scratch of the kernel under way";
     case Category::communication: return "buffers of collectives";
     case Category::batches: return "inputs of this rank's grains";

@@ -58,9 +58,9 @@ TEST(Grids, LeaveFiveBitsOfHeadRoom) {
     EXPECT_GE(sum * phase.grid(i), std::ldexp(1.0, 25)) << i;
     EXPECT_LT(sum * phase.grid(i), std::ldexp(1.0, 26)) << i;
   }
-  EXPECT_EQ(phase.grid(2), phase.grid(1));  // of a gradient that was 0 so far: the finest
-  EXPECT_EQ(phase.update({31, 9, 0}), 1);   // 2^5 times as large, but for the greatest bit
-  EXPECT_EQ(phase.update({1, 9, 2000}), 0);   // not the third's
+  EXPECT_EQ(phase.grid(2), phase.grid(1));   // of a gradient that was 0 so far: the finest
+  EXPECT_EQ(phase.update({31, 9, 0}), 1);    // 2^5 times as large, but for the greatest bit
+  EXPECT_EQ(phase.update({1, 9, 2000}), 0);  // not the third's
   EXPECT_EQ(phase.update({1, 9, 2000}), 1);
 }
 

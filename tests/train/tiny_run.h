@@ -88,9 +88,7 @@ class TinyRun {
 
 // The deterministic fields of a line of metrics (docs/run-folder.md).
 inline Json deterministic(Json line) {
-  for (auto it = line.begin(); it != line.end();) {
-    it = is_deterministic(it.key()) ? std::next(it) : line.erase(it);
-  }
+  for (auto it = line.begin(); it != line.end();) { it = is_deterministic(it.key()) ? std::next(it) : line.erase(it); }
   return line;
 }
 
