@@ -146,7 +146,11 @@ class Adviser {
     const auto point = frontier.within(bytes_);
     if (!point) return std::nullopt;
     const bool changes_bits = !set.empty();
-    Advice advice{std::move(set), point->peak_bytes, point->step_seconds, changes_bits};
+    Advice advice{.set = std::move(set),
+                  .peak_bytes = point->peak_bytes,
+                  .process_bytes = process_bytes(point->peak_bytes, options_.ranks),
+                  .step_seconds = point->step_seconds,
+                  .changes_bits = changes_bits};
     if (point->budget_bytes < frontier.none()) {
       advice.set.emplace_back("activation_checkpoint.mode=budget");
       advice.set.push_back(fmt::format("activation_checkpoint.budget={}", point->budget_bytes));
@@ -196,8 +200,7 @@ std::string flags_of(const Advice& a, int indent) {
   return flags;
 }
 std::string what_it_does(const Advice& a) {
-  return fmt::format("{} a rank, about {} a step; {}", bytes_text(process_bytes(a.peak_bytes)),
-                     short_seconds(a.step_seconds),
+  return fmt::format("{} a rank, about {} a step; {}", bytes_text(a.process_bytes), short_seconds(a.step_seconds),
                      a.smaller_model  ? "a smaller model"
                      : a.changes_bits ? "other bits than now"
                                       : "the same bits");

@@ -16,6 +16,7 @@ namespace ringmaster::train {
 struct Advice {
   std::vector<std::string> set;  // "key=value", for --set
   int64_t peak_bytes = 0;
+  int64_t process_bytes = 0;
   double step_seconds = 0;    // as the cost table has it
   bool changes_bits = false;  // weights will be others than those of the configuration as it stands
   bool smaller_model = false;

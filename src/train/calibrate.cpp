@@ -87,7 +87,7 @@ class Calibrator {
     const Programs programs = compile(reduced(resolved_, layers, modes[0], options_.threads).config,
                                       {.train = true, .threads = options_.threads});
     const MemoryLimit limit = memory_limit(1);
-    return limit.bytes == 0 || process_bytes(programs.peak_bytes()) <= limit.bytes / 2;
+    return limit.bytes == 0 || process_bytes(programs.peak_bytes(), 1) <= limit.bytes / 2;
   }
 
   void measure(const char* mode, double end) {

@@ -316,7 +316,7 @@ RankNumbers Loop::numbers() const {
   return {.grains = phases_.front().program().local_grains(),
           .peak_bytes_planned = p_.session.planned_peak_bytes(),
           .peak_bytes_measured = p_.session.measured_peak_bytes(),
-          .process_bytes_planned = process_bytes(p_.session.programs().peak_bytes()),
+          .process_bytes_planned = process_bytes(p_.session.programs().peak_bytes(), p_.wire.comm().size()),
           .process_peak_bytes = peak_resident_bytes(),
           .process_pss_bytes = proportional_resident_bytes(),
           .wire_bytes_sent_planned = p_.wire.planned().bytes,

@@ -36,7 +36,7 @@ RankPlan rank_plan(const Programs& programs, const comm::RingShape& who) {
                 .grains = programs.deal.count,
                 .peak_bytes = high.placement.peak_bytes,
                 .by_category = ir::by_category(high.placement, programs.layout),
-                .process_bytes = process_bytes(high.placement.peak_bytes)};
+                .process_bytes = process_bytes(high.placement.peak_bytes, who.size)};
   for (const models::Phase& phase : programs.recipe->phases) {
     const Compiled& program = *programs.find(phase.name);
     const auto num_scalars = static_cast<int64_t>(weight_inputs(program.graph).size()) + 1;
@@ -142,7 +142,8 @@ PlanReport plan(const config::Resolved& resolved, const PlanOptions& options) {
   for (const RankPlan& rank : report.per_rank)
     report.fits = report.fits && (report.memory_limit == 0 || rank.process_bytes <= report.memory_limit);
   programs.rank = 0;
-  if (!report.fits) report.advice = advise(c, programs, report.memory_limit - beside_the_arena, options.costs);
+  if (!report.fits)
+    report.advice = advise(c, programs, report.memory_limit - beside_the_arena(options.ranks), options.costs);
   if (options.sweep > 0) {
     Frontier frontier =
         first ? Frontier(std::move(*first), programs, options.costs) : Frontier(c, programs, options.costs);
@@ -245,7 +246,7 @@ std::string to_text(const PlanReport& r) {
   out += to_text(r.advice);
   if (!r.fits && r.advice.empty())
     out += fmt::format("would fit      nothing that was tried; the program alone takes {} a rank\n",
-                       bytes_text(beside_the_arena));
+                       bytes_text(beside_the_arena(r.ranks)));
   out += frontier_text(r.sweep, unicode);
   return out;
 }

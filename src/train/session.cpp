@@ -55,7 +55,7 @@ Compiled compile_program(ir::Graph graph, const Programs& programs, const Progra
 
 // Exit 3 and not a visit by the out-of-memory killer.
 void check_memory(int64_t arena_bytes, const comm::Communicator& comm) {
-  const int64_t bytes = process_bytes(arena_bytes);
+  const int64_t bytes = process_bytes(arena_bytes, comm.size());
   const MemoryLimit limit = memory_limit(comm.node_size());
   if (limit.bytes == 0 || bytes <= limit.bytes) return;
   const bool shared = !limit.per_process && comm.node_size() > 1;

@@ -21,7 +21,7 @@ ProgramOptions programs() { return {.train = true, .validation = true, .threads 
 
 // `arena` bytes of a rank, 0: what the machine grants.
 PlanReport plan_with(const TinyRun& run, std::vector<std::string> sets, int64_t arena = 0) {
-  return plan(run.resolved(sets), {.memory_bytes = arena > 0 ? process_bytes(arena) : 0});
+  return plan(run.resolved(sets), {.memory_bytes = arena > 0 ? process_bytes(arena, 1) : 0});
 }
 std::vector<std::string> budget(int64_t bytes) {
   return {"activation_checkpoint.mode=budget", fmt::format("activation_checkpoint.budget={}", bytes)};
