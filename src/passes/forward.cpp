@@ -81,13 +81,14 @@ void Forward::find_forward(const ir::Graph& graph) {
 
 void Forward::add(const ir::Graph& graph, ir::NodeId maker, size_t output, std::vector<int32_t> from, bool behind_sum) {
   const ir::Node& node = graph.node(maker);
-  if (gradient_[static_cast<size_t>(node.outputs[output])]) return;
+  const auto is_one = [&](ir::ValueId v) { return bool{gradient_[static_cast<size_t>(v)]}; };
+  if (is_one(node.outputs[output])) return;
   index_[static_cast<size_t>(node.outputs[output])] = static_cast<int32_t>(values_.size());
   values_.push_back({.value = node.outputs[output],
                      .maker = maker,
                      .from = std::move(from),
                      .behind_sum = behind_sum,
-                     .fixed = runs_once(node)});
+                     .fixed = runs_once(node) || std::ranges::any_of(node.outputs, is_one)});
 }
 
 std::vector<int32_t> Forward::indices(std::span<const ir::ValueId> inputs) const {

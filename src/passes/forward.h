@@ -18,7 +18,7 @@ struct Saveable {
   std::vector<int32_t> from;
   // A norm that adds first makes its other results from that sum alone once the sum is at hand (Traits::adds_before).
   bool behind_sum = false;
-  bool fixed = false;          // can not be made again: its maker also adds to a sum over the grains, or has no kernel
+  bool fixed = false;          // can not be made again: its maker makes a gradient too, or has no kernel
   std::vector<int64_t> wants;  // the nodes of backward that read it, by place in the region, ascending
   int64_t last_use = -1;       // the last node of forward that reads it
 };

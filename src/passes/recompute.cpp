@@ -147,6 +147,7 @@ class Replay {
 
   void take(ValueId v, ValueId made) {
     const int32_t i = forward_.index(v);
+    CHECK(i != Forward::nothing, "recompute: the maker of the gradient %{} may not run again", v);
     if (at_hand_[static_cast<size_t>(i)] != ir::none) return;  // a by-product that was saved
     const int made_before = made_[static_cast<size_t>(i)]++;
     at_hand_[static_cast<size_t>(i)] = made;
