@@ -47,8 +47,8 @@ void reference(const OpView& v, std::span<const ir::RefTensor> in, std::span<ir:
   out[0].data[0] = std::sqrt(total);
 }
 
-inline backend::Lanes load_element(const float* x, int64_t count) { return backend::load(x, count); }
-inline backend::Lanes load_element(const int32_t* q, int64_t count) {
+backend::Lanes load_element(const float* x, int64_t count) { return backend::load(x, count); }
+backend::Lanes load_element(const int32_t* q, int64_t count) {
   const backend::Lanes bits = backend::load(reinterpret_cast<const float*>(q), count);
   return {_mm256_cvtepi32_ps(_mm256_castps_si256(bits.lo)), _mm256_cvtepi32_ps(_mm256_castps_si256(bits.hi))};
 }

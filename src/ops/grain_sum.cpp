@@ -15,7 +15,7 @@
 #include "ops/ops.h"
 #include "ops/samples.h"
 
-#include <cstring>
+#include <algorithm>
 
 namespace ringmaster::ops {
 namespace {

@@ -8,8 +8,6 @@
 #include <limits>
 #include <map>
 #include <set>
-#include <sstream>
-#include <tuple>
 
 namespace ringmaster::train {
 namespace {
@@ -28,7 +26,6 @@ struct Place {
 };
 
 struct Run {
-  Path path;
   std::map<Place, Json> lines;
   std::map<int64_t, Path> checkpoints;  // by step
   int64_t steps = 0;
@@ -36,17 +33,14 @@ struct Run {
 
 void read_lines(Run& run, const Path& file) {
   if (!std::filesystem::exists(file)) return;
-  std::istringstream text(read_file(file, {.max_bytes = int64_t{1} << 40}));
-  for (std::string row; std::getline(text, row) && !text.eof();) {  // the last line counts only with its end
-    const Json line = Json::parse(row, nullptr, false);
-    if (!line.is_object() || !line.contains("step") || !line["step"].is_number_integer()) continue;  // not ours
+  for_metrics(read_file(file, {.max_bytes = int64_t{1} << 40}), [&](const std::string&, const Json& line) {
     const auto kind = std::ranges::find(kinds, line.value("kind", std::string()));
-    if (kind == std::end(kinds)) continue;
+    if (kind == std::end(kinds)) return;
     Place place{line["step"].get<int64_t>(), static_cast<size_t>(kind - std::begin(kinds)), 0};
     while (run.lines.contains(place)) ++place.count;
     run.lines.emplace(place, line);
     if (place.kind == step) run.steps = std::max(run.steps, place.step);
-  }
+  });
 }
 
 Run read_run(const Path& path) {
@@ -57,7 +51,7 @@ Run read_run(const Path& path) {
                  .expected = "a folder with ringmaster.run in it",
                  .cure = "runs lie in runs/<name of the configuration>, or where --run-dir said"});
   }
-  Run run{.path = path};
+  Run run;
   read_lines(run, path / "metrics.jsonl");
   for (const checkpoint::Found& found : checkpoint::list(path))
     if (found.problem.empty()) run.checkpoints[found.step] = found.path;

@@ -16,17 +16,22 @@ std::string dump(const Json& json, int indent) {
 
 void write_json(const Path& path, const Json& json) { write_file_atomic(path, dump(json, 2)); }
 
+void for_metrics(const std::string& file, const std::function<void(const std::string&, const Json&)>& body) {
+  std::istringstream lines(file);
+  for (std::string text; std::getline(lines, text) && !lines.eof();) {  // the last line counts only with its end
+    const Json line = Json::parse(text, nullptr, false);
+    if (line.is_object() && line.contains("step") && line["step"].is_number_integer()) body(text, line);
+  }
+}
+
 MetricsFile::MetricsFile(Path path, int64_t restored_step) : path_(std::move(path)) {
   std::string before, kept;
   if (std::filesystem::exists(path_)) before = read_file(path_, {.max_bytes = int64_t{1} << 40});
-  std::istringstream lines(before);
-  for (std::string text; std::getline(lines, text) && !lines.eof();) {  // the last line counts only with its end
-    const Json line = Json::parse(text, nullptr, false);
-    if (!line.is_object() || !line.contains("step") || !line["step"].is_number_integer()) continue;  // not ours
-    if (line["step"].get<int64_t>() > restored_step) continue;
+  for_metrics(before, [&](const std::string& text, const Json& line) {
+    if (line["step"].get<int64_t>() > restored_step) return;
     kept += text + "\n";
     remember(line);
-  }
+  });
   if (kept != before) write_file_atomic(path_, kept);
   fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
   if (fd_ < 0) throw errno_error("cannot open", path_);

@@ -33,6 +33,9 @@ template <typename T> void reserve_touched(std::vector<T>& values, size_t more) 
   values.resize(size);
 }
 
+// Calls body(text, line) for each whole line of metrics.jsonl that has a step, in order; what a crash left unfinished has no end.
+void for_metrics(const std::string& file, const std::function<void(const std::string&, const Json&)>& body);
+
 // metrics.jsonl. Each line is one write to the file, so a reader sees whole lines.
 class MetricsFile {
  public:
