@@ -19,7 +19,8 @@ Schedule all_gather_schedule(int rank, int size) {
 }
 
 void start_all_gather(Collective& collective, const Vector& vector) {
-  collective.start(all_gather_schedule(collective.comm().rank(), collective.comm().size()), vector, Reduce::sum);
+  const Members who = collective.comm().members(vector.group);
+  collective.start(all_gather_schedule(who.index(), who.size()), vector, Reduce::sum);
 }
 
 void all_gather(Communicator& comm, const Vector& vector) {

@@ -17,7 +17,8 @@ Schedule all_reduce_schedule(int rank, int size) {
 }
 
 void start_all_reduce(Collective& collective, const Vector& vector, Reduce reduce) {
-  collective.start(all_reduce_schedule(collective.comm().rank(), collective.comm().size()), vector, reduce);
+  const Members who = collective.comm().members(vector.group);
+  collective.start(all_reduce_schedule(who.index(), who.size()), vector, reduce);
 }
 
 void all_reduce(Communicator& comm, const Vector& vector, Reduce reduce) {

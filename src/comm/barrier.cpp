@@ -6,14 +6,16 @@
 
 namespace ringmaster::comm {
 
-void barrier(Communicator& comm, std::string_view name) {
-  Header mine = make_header(name);
+void barrier(Communicator& comm, std::string_view name, const Group* group) {
+  const Members members = comm.members(group);
+  Header mine = make_header(name, members);
   mine.operation = Operation::barrier;
-  mine.sequence = comm.next_sequence();
-  const Tag tag{Lane::header, mine.sequence};
-  const int rank = comm.rank(), size = comm.size();
+  mine.sequence = comm.next_sequence(members.number());
+  const Tag tag{Lane::header, mine.sequence, members.number()};
+  const int rank = comm.rank(), index = members.index(), size = members.size();
   for (int distance = 1; distance < size; distance *= 2) {
-    const int to = (rank + distance) % size, from = (rank - distance + size) % size;
+    const int to = members.rank_at((index + distance) % size);
+    const int from = members.rank_at((index - distance + size) % size);
     Waiting what{.operation = Operation::barrier, .name = std::string(name), .sequence = mine.sequence, .rank = rank};
     what.bytes_total = sizeof(Header);
     Header theirs;

@@ -17,7 +17,8 @@ Schedule broadcast_schedule(int rank, int size, int root) {
 }
 
 void start_broadcast(Collective& collective, const Vector& vector, int root) {
-  collective.start(broadcast_schedule(collective.comm().rank(), collective.comm().size(), root), vector, Reduce::sum);
+  const Members who = collective.comm().members(vector.group);
+  collective.start(broadcast_schedule(who.index(), who.size(), root), vector, Reduce::sum);
 }
 
 void broadcast(Communicator& comm, const Vector& vector, int root) {

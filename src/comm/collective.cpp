@@ -49,10 +49,13 @@ uint64_t fnv1a(std::string_view text) {
 
 std::string describe(const Header& h) {
   const std::string_view end_of_name(h.name.data(), strnlen(h.name.data(), h.name.size()));
-  if (h.operation == Operation::barrier) return fmt::format("barrier #{} `{}`", h.sequence, end_of_name);
-  return fmt::format("{} #{} `{}` of {} x {}, {}, root {}, segments of {} bytes", name(h.operation), h.sequence,
+  std::string among;
+  if (h.group != 0)
+    among = fmt::format(", group {} of {} ranks ({:08x})", h.group, h.ranks, h.ranks_hash & 0xffffffffU);
+  if (h.operation == Operation::barrier) return fmt::format("barrier #{} `{}`{}", h.sequence, end_of_name, among);
+  return fmt::format("{} #{} `{}` of {} x {}, {}, root {}, segments of {} bytes{}", name(h.operation), h.sequence,
                      end_of_name, h.elements, name(h.dtype), h.reduce == Reduce::sum ? "sum" : "max", h.root,
-                     h.segment_bytes);
+                     h.segment_bytes, among);
 }
 
 }  // namespace
@@ -70,8 +73,11 @@ int64_t scratch_bytes(const RingShape& shape) {
   return depth * slot_elements(shape.elements, shape.size, segment) * shape.element_bytes;
 }
 
-Header make_header(std::string_view name) {
+Header make_header(std::string_view name, const Members& members) {
   Header header;
+  header.ranks_hash = members.hash();
+  header.group = members.number();
+  header.ranks = members.size();
   header.name_hash = fnv1a(name);
   const std::string_view end = name.substr(name.size() - std::min(name.size(), header.name.size()));
   std::copy(end.begin(), end.end(), header.name.begin());
@@ -121,15 +127,16 @@ void Collective::start(const Schedule& schedule, const Vector& vector, Reduce re
   sent_ = bytes_in_ = bytes_out_ = 0;
   moved_ = std::chrono::steady_clock::now();
 
-  header_out_ = make_header(vector.name);
-  header_out_.sequence = comm().next_sequence();
+  members_ = comm().members(vector.group);
+  header_out_ = make_header(vector.name, members_);
+  header_out_.sequence = comm().next_sequence(members_.number());
   header_out_.elements = vector.elements;
   header_out_.segment_bytes = comm().options().segment_bytes;
   header_out_.operation = schedule.operation;
   header_out_.dtype = vector.dtype;
   header_out_.reduce = reduce;
   header_out_.root = schedule.root;
-  const int rank = comm().rank(), size = comm().size();
+  const int index = members_.index(), size = members_.size();
   if (size == 1) return;
 
   slot_bytes_ = slot_elements(vector.elements, schedule.chunks, segment_elements_) * element_bytes_;
@@ -141,12 +148,12 @@ void Collective::start(const Schedule& schedule, const Vector& vector, Reduce re
   CHECK(schedule.reduced == 0 || static_cast<int64_t>(scratch_.size()) >= depth * slot_bytes_,
         "`{}` has {} bytes of scratch, needs {}", name_, scratch_.size(), depth * slot_bytes_);
 
-  next_ = (rank + 1) % size;
-  previous_ = (rank + size - 1) % size;
-  tag_ = {Lane::payload, header_out_.sequence};
+  next_ = members_.rank_at((index + 1) % size);
+  previous_ = members_.rank_at((index + size - 1) % size);
+  tag_ = {Lane::payload, header_out_.sequence, members_.number()};
   agreed_ = false;
   enter();
-  const Tag header_tag{Lane::header, header_out_.sequence};
+  const Tag header_tag{Lane::header, header_out_.sequence, members_.number()};
   header_recv_ = comm().start_recv(std::as_writable_bytes(std::span(&header_in_, 1)), previous_, header_tag);
   header_send_ = comm().start_send(std::as_bytes(std::span(&header_out_, 1)), next_, header_tag);
   progress();

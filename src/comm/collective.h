@@ -45,16 +45,18 @@ struct Header {
   uint64_t sequence = 0;
   int64_t elements = 0;
   int64_t segment_bytes = 0;
-  uint64_t name_hash = 0;  // FNV-1a of the whole name
+  uint64_t name_hash = 0;   // FNV-1a of the whole name
+  uint64_t ranks_hash = 0;  // of the group
   Operation operation = Operation::message;
   DType dtype = DType::f32;
   Reduce reduce = Reduce::sum;
   uint8_t unused = 0;
   int32_t root = 0;
-  std::array<char, 56> name{};  // its end, for the error; zero padded
+  int32_t group = 0, ranks = 0;  // its number and how many
+  std::array<char, 56> name{};   // its end, for the error; zero padded
 };
-static_assert(sizeof(Header) == 96);
-Header make_header(std::string_view name);
+static_assert(sizeof(Header) == 112);  // no padding: headers are compared byte by byte
+Header make_header(std::string_view name, const Members& members = {});
 void check_same_call(const Header& mine, int my_rank, const Header& theirs, int their_rank);  // throws kind rank
 
 inline constexpr int depth = 4;  // segments in flight each way: enough to hide a hop's latency at 256 KiB
@@ -100,7 +102,8 @@ class Collective final : public InFlight {
   int64_t free_messages_ = 0;  // sends that need no receive first
   bool agreed_ = false;        // the previous rank's header matches ours
 
-  int next_ = 0, previous_ = 0;
+  Members members_;
+  int next_ = 0, previous_ = 0;  // ranks of the job
   Tag tag_;
 
   Header header_out_, header_in_;

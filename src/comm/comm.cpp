@@ -56,12 +56,15 @@ const char* name(Operation operation) {
 }
 
 int wire_tag(Tag tag) {
+  CHECK(tag.group >= 0 && tag.group < most_groups && (tag.stream == 0 || tag.stream == 1), "group {}, stream {}",
+        tag.group, tag.stream);
+  const auto number = static_cast<int>(tag.number % most_in_flight);
   switch (tag.lane) {
     case Lane::message:
       CHECK(tag.number < 8192, "message tag {} is not below 8192", tag.number);
       return static_cast<int>(tag.number);
-    case Lane::header: return static_cast<int>(8192 + tag.number % 8192);
-    case Lane::payload: return static_cast<int>(16384 + tag.number % 16384);
+    case Lane::header: return 8192 + tag.group * most_in_flight + number;
+    case Lane::payload: return 16384 + (tag.group * 2 + tag.stream) * most_in_flight + number;
   }
   CHECK(false, "lane {} does not exist", static_cast<int>(tag.lane));
   return 0;
@@ -121,6 +124,7 @@ bool Communicator::poll() {
 }
 
 void InFlight::enter() {
+  CHECK(comm_.in_flight_.size() < most_in_flight, "{} collectives in flight at once", most_in_flight);
   active_ = true;
   comm_.in_flight_.push_back(this);
 }

@@ -6,10 +6,12 @@
 // START them in the same order. Everything here belongs to one thread of a rank, the only one that may call MPI.
 // Errors: kind timeout when nothing moves for timeout_s; kind rank when a peer or MPI fails or ranks disagree.
 #pragma once
+#include "comm/group.h"
 #include "comm/traffic.h"
 #include "core/dtype.h"
 #include "core/error.h"
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -30,12 +32,7 @@ using ConstBytes = std::span<const std::byte>;
 struct Options {
   double timeout_s = 300.0;                     // a wait in which nothing moves for this long throws
   int64_t segment_bytes = usual_segment_bytes;  // the largest message of a collective; the same on every rank
-};
-
-struct Place {
-  int rank = 0, size = 1;            // in the job
-  int node_rank = 0, node_size = 1;  // among the ranks of this node
-  std::vector<int> node = {0};       // these, by node rank: ranks of the job
+  int ranks_per_node = 0;                       // of run_ranks, whose threads play several nodes; 0: one node
 };
 
 // Three kinds of messages, told apart by their MPI tag so that they can be counted from outside (see wire_tag).
@@ -43,10 +40,13 @@ enum class Lane : uint8_t { message, header, payload };
 struct Tag {
   Lane lane = Lane::message;
   uint64_t number = 0;  // of a message: the caller's choice below 8192; of the others: the collective's sequence number
+  int group = 0;        // of a collective
+  int stream = 0;       // of a payload, 0 or 1: two rows of messages between two ranks that keep no order
 };
 // message [0, 8192), header [8192, 16384), payload [16384, 32768): all within the 32767 that every MPI guarantees. Sequence
-// numbers wrap, which is safe while fewer than 8192 collectives are in flight.
+// numbers wrap, which is safe while fewer than most_in_flight collectives are in flight.
 int wire_tag(Tag tag);
+inline constexpr int most_in_flight = 8192 / most_groups;
 
 enum class Operation : uint8_t { message, barrier, reduce_scatter, all_gather, all_reduce, broadcast };
 const char* name(Operation operation);
@@ -90,6 +90,8 @@ class Communicator {
   int node_rank() const { return place_.node_rank; }
   int node_size() const { return place_.node_size; }
   const std::vector<int>& node() const { return place_.node; }
+  const std::vector<int>& lane() const { return place_.lane; }  // across nodes; see Place
+  Members members(const Group* group) const { return {group, rank(), size()}; }
   const Options& options() const { return options_; }
   const Traffic& traffic() const { return traffic_; }
 
@@ -102,8 +104,8 @@ class Communicator {
 
   bool poll();  // advances every collective in flight; true if anything moved; never blocks
   void wait(Request& request, const Waiting& what);  // blocks; `what` fills the timeout's text
-  uint64_t next_sequence() { return sequence_++; }   // every collective takes one at its start
-  std::optional<Waiting> waiting() const;            // the oldest collective in flight
+  uint64_t next_sequence(int group = 0) { return sequence_[static_cast<size_t>(group)]++; }  // at a collective's start
+  std::optional<Waiting> waiting() const;  // the oldest collective in flight
 
   // Called at most every 10 ms while this rank waits: heartbeats, stop flags. It may throw; it must not wait.
   void on_poll(std::function<void()> hook) { on_poll_ = std::move(hook); }
@@ -128,8 +130,8 @@ class Communicator {
   Place place_;
   Options options_;
   Traffic traffic_;
-  uint64_t sequence_ = 0;             // of the next collective
-  std::vector<InFlight*> in_flight_;  // in the order of their start
+  std::array<uint64_t, most_groups> sequence_{};  // of the next collective, by group
+  std::vector<InFlight*> in_flight_;              // in the order of their start
   std::function<void()> on_poll_;
   std::chrono::steady_clock::time_point next_hook_{};
   std::thread::id thread_ = std::this_thread::get_id();
@@ -146,16 +148,19 @@ void run_ranks(int size, const std::function<void(Communicator&)>& body, const O
 // ---- collectives
 enum class Reduce : uint8_t { sum, max };  // of f32, f64, i32, i64; integer sums wrap; the maximum of a NaN is NaN
 
-// The `elements` of one rank, the same count on every rank. Rank r owns chunk_of(elements, r, size).
+// The `elements` of one rank, the same count on every rank. Rank r owns chunk_of(elements, r, size). Of a group, r, size and a root
+// are those within it.
 struct Vector {
   std::string_view name;  // "gradients.bucket3": for errors, and checked to be the same on all ranks
   DType dtype = DType::f32;
   void* data = nullptr;
   int64_t elements = 0;
   Bytes scratch = {};  // scratch_bytes(...) for the receives of a reduction; empty: the Collective keeps its own
+  const Group* group = nullptr;  // of whom; null: all ranks. Outlives the call
 };
-template <typename T> Vector vector_of(std::string_view name, std::span<T> values, Bytes scratch = {}) {
-  return {name, dtype_of<T>::value, values.data(), static_cast<int64_t>(values.size()), scratch};
+template <typename T>
+Vector vector_of(std::string_view name, std::span<T> values, Bytes scratch = {}, const Group* group = nullptr) {
+  return {name, dtype_of<T>::value, values.data(), static_cast<int64_t>(values.size()), scratch, group};
 }
 
 struct Chunk {
@@ -176,7 +181,7 @@ void reduce_scatter(Communicator& comm, const Vector& vector, Reduce reduce = Re
 void all_gather(Communicator& comm, const Vector& vector);
 void all_reduce(Communicator& comm, const Vector& vector, Reduce reduce = Reduce::sum);
 void broadcast(Communicator& comm, const Vector& vector, int root = 0);
-void barrier(Communicator& comm, std::string_view name = "barrier");
+void barrier(Communicator& comm, std::string_view name = "barrier", const Group* group = nullptr);
 void send(Communicator& comm, ConstBytes bytes, int peer, uint64_t tag);
 void recv(Communicator& comm, Bytes bytes, int peer, uint64_t tag);
 std::vector<std::string> all_gather_bytes(Communicator& comm, std::string_view name, std::string_view mine);  // by rank

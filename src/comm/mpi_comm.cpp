@@ -25,25 +25,17 @@ void require(int code, const std::string& what) {
 }
 
 Place place_of(MPI_Comm world) {
-  Place place;
-  require(MPI_Comm_rank(world, &place.rank), "MPI_Comm_rank");
-  require(MPI_Comm_size(world, &place.size), "MPI_Comm_size");
+  int rank = 0, size = 1;
+  require(MPI_Comm_rank(world, &rank), "MPI_Comm_rank");
+  require(MPI_Comm_size(world, &size), "MPI_Comm_size");
   MPI_Comm node = MPI_COMM_NULL;
-  require(MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, place.rank, MPI_INFO_NULL, &node), "MPI_Comm_split_type");
-  require(MPI_Comm_rank(node, &place.node_rank), "MPI_Comm_rank");
-  require(MPI_Comm_size(node, &place.node_size), "MPI_Comm_size");
-  place.node.resize(static_cast<size_t>(place.node_size));
-  std::vector<int> node_ranks(place.node.size());
-  for (size_t i = 0; i < node_ranks.size(); ++i) node_ranks[i] = static_cast<int>(i);
-  MPI_Group all = MPI_GROUP_NULL, here = MPI_GROUP_NULL;
-  require(MPI_Comm_group(world, &all), "MPI_Comm_group");
-  require(MPI_Comm_group(node, &here), "MPI_Comm_group");
-  require(MPI_Group_translate_ranks(here, place.node_size, node_ranks.data(), all, place.node.data()),
-          "MPI_Group_translate_ranks");
-  require(MPI_Group_free(&here), "MPI_Group_free");
-  require(MPI_Group_free(&all), "MPI_Group_free");
+  require(MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &node), "MPI_Comm_split_type");
+  int lowest = rank;  // of the node, which names it
+  require(MPI_Bcast(&lowest, 1, MPI_INT, 0, node), "MPI_Bcast");
   require(MPI_Comm_free(&node), "MPI_Comm_free");
-  return place;
+  std::vector<int> node_of(static_cast<size_t>(size));
+  require(MPI_Allgather(&lowest, 1, MPI_INT, node_of.data(), 1, MPI_INT, world), "MPI_Allgather");
+  return place_among(rank, node_of);
 }
 
 class MpiComm final : public Communicator {

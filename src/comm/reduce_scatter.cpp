@@ -17,7 +17,8 @@ Schedule reduce_scatter_schedule(int rank, int size) {
 }
 
 void start_reduce_scatter(Collective& collective, const Vector& vector, Reduce reduce) {
-  collective.start(reduce_scatter_schedule(collective.comm().rank(), collective.comm().size()), vector, reduce);
+  const Members who = collective.comm().members(vector.group);
+  collective.start(reduce_scatter_schedule(who.index(), who.size()), vector, reduce);
 }
 
 void reduce_scatter(Communicator& comm, const Vector& vector, Reduce reduce) {

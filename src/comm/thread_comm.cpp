@@ -60,7 +60,7 @@ void deliver(Transfer& send, Transfer& receive) {
 class ThreadComm final : public Communicator {
  public:
   ThreadComm(World& world, int rank, int size, const Options& options)
-      : Communicator(place_of(rank, size), options), world_(world) {}
+      : Communicator(place_of(rank, size, options.ranks_per_node), options), world_(world) {}
 
   void cancel(Request& request) override {
     const Flight flight = release(request);
@@ -132,10 +132,11 @@ class ThreadComm final : public Communicator {
   }
 
  private:
-  static Place place_of(int rank, int size) {
-    Place place{.rank = rank, .size = size, .node_rank = rank, .node_size = size, .node = {}};
-    for (int r = 0; r < size; ++r) place.node.push_back(r);
-    return place;
+  static Place place_of(int rank, int size, int ranks_per_node) {
+    CHECK(ranks_per_node >= 0, "{} ranks a node", ranks_per_node);
+    std::vector<int> node_of(static_cast<size_t>(size));
+    for (int r = 0; r < size && ranks_per_node > 0; ++r) node_of[static_cast<size_t>(r)] = r / ranks_per_node;
+    return place_among(rank, node_of);
   }
 
   struct Flight {
