@@ -93,7 +93,10 @@ class RingWay final : public Way {
 class NodeWay final : public Way {
  public:
   NodeWay(Communicator& comm, const Call& call)
-      : memory_(comm, "bench", call.elements * 4), collective_(memory_), call_(call), out_(call.elements, DType::f32) {}
+      : memory_(comm, "bench", {.bytes = call.elements * 4}),
+        collective_(memory_),
+        call_(call),
+        out_(call.elements, DType::f32) {}
   void run() override {
     const comm::NodeVector vector{.name = "bench", .dtype = call_.dtype, .elements = call_.elements};
     if (call_.operation == Operation::all_reduce) collective_.start_all_reduce(vector, out_.data());
@@ -103,7 +106,7 @@ class NodeWay final : public Way {
   }
   int64_t bytes_read() const override {
     const Communicator& comm = memory_.comm();
-    return comm::node_bytes_read(call_.operation, call_.elements, 4, comm.node_rank(), comm.node_size());
+    return comm::node_bytes_read(call_.operation, {.elements = call_.elements}, comm.node_rank(), comm.node_size());
   }
 
  private:

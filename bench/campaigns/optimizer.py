@@ -9,7 +9,7 @@ import sys
 import trials
 
 MASTERS = ("f32", "split")  # precision.master
-OPS = {"adam", "global_norm", "clip_factor", "decision"}
+OPS = {"adam", "square_sums", "norm", "clip_factor", "decision"}
 THEIRS = """
 import json, sys, time, torch
 torch.set_num_threads(int(sys.argv[1]))

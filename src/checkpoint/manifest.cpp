@@ -97,6 +97,11 @@ class Reader {
 
 std::string xxh3_128_hex(std::span<const std::byte> bytes) { return hex(XXH3_128bits(bytes.data(), bytes.size())); }
 
+std::array<uint64_t, 2> xxh3_128(std::span<const std::byte> bytes) {
+  const XXH128_hash_t hash = XXH3_128bits(bytes.data(), bytes.size());
+  return {hash.low64, hash.high64};
+}
+
 std::string to_json(const Manifest& manifest) {
   nlohmann::ordered_json out{
       {"format_version", manifest.format_version}, {"sequence", manifest.sequence}, {"step", manifest.step}};

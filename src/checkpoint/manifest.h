@@ -2,6 +2,7 @@
 // manifest: what a checkpoint folder holds, block by block. It is written last, so a folder with a manifest was complete; its
 // own `checksum` covers the numbers that nothing else in the folder contradicts: format_version, sequence, step, block_bytes.
 #pragma once
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -42,6 +43,7 @@ struct ManifestError : Error {
 Manifest parse_manifest(std::string_view text, const std::string& file);
 
 std::string xxh3_128_hex(std::span<const std::byte> bytes);
+std::array<uint64_t, 2> xxh3_128(std::span<const std::byte> bytes);
 
 // Writes a new file and records its block hashes on the way.
 class BlockWriter {

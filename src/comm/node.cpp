@@ -30,11 +30,17 @@ void copy_past_caches(std::byte* to, const std::byte* from, int64_t bytes) {
 
 }  // namespace
 
-int64_t node_bytes_read(Operation operation, int64_t elements, int64_t element_bytes, int node_rank, int node_size) {
-  const int64_t own = length(chunk_of(elements, node_rank, node_size));
+Chunk node_chunk(const NodeVector& vector, int node_rank, int node_size) {
+  if (vector.bounds.empty()) return chunk_of(vector.elements, node_rank, node_size);
+  const auto r = static_cast<size_t>(node_rank);
+  return {vector.bounds[r], vector.bounds[r + 1]};
+}
+
+int64_t node_bytes_read(Operation operation, const NodeVector& vector, int node_rank, int node_size) {
+  const int64_t own = length(node_chunk(vector, node_rank, node_size));
   const int64_t reduced = operation == Operation::all_gather ? 0 : (node_size - 1) * own;
-  const int64_t gathered = operation == Operation::reduce_scatter ? 0 : elements - own;
-  return (reduced + gathered) * element_bytes;
+  const int64_t gathered = operation == Operation::reduce_scatter ? 0 : vector.elements - own;
+  return (reduced + gathered) * size_of(vector.dtype);
 }
 
 NodeCollective::NodeCollective(NodeMemory& memory, int channel)
@@ -45,7 +51,7 @@ NodeCollective::NodeCollective(NodeMemory& memory, int channel)
       gathered_(static_cast<size_t>(memory.comm().node_size())) {}
 
 void NodeCollective::start_reduce_scatter(const NodeVector& vector, Reduce reduce) {
-  start(Operation::reduce_scatter, vector, nullptr, reduce);
+  start(Operation::reduce_scatter, vector, in_place, reduce);
 }
 void NodeCollective::start_all_gather(const NodeVector& vector, void* out) {
   start(Operation::all_gather, vector, out, Reduce::sum);
@@ -61,11 +67,15 @@ void NodeCollective::start(Operation operation, const NodeVector& vector, void* 
             vector.offset + vector.elements * element_bytes_ <= memory_.bytes(),
         "`{}`: {} elements at {} of {} bytes", vector.name, vector.elements, vector.offset, memory_.bytes());
   CHECK(operation == Operation::all_gather || reducible(vector.dtype), "{} of {}", name(operation), name(vector.dtype));
+  CHECK(vector.bounds.empty() || (std::ssize(vector.bounds) == comm().node_size() + 1 && vector.bounds.front() == 0 &&
+                                  vector.bounds.back() == vector.elements && std::ranges::is_sorted(vector.bounds)),
+        "`{}`: bounds {} of {} elements on {} ranks", vector.name, fmt::join(vector.bounds, " "), vector.elements,
+        comm().node_size());
   operation_ = operation;
   vector_ = vector;
   name_ = vector.name;
   reduce_ = reduce;
-  out_ = static_cast<std::byte*>(out);
+  out_ = out == in_place ? at(comm().node_rank(), 0) : static_cast<std::byte*>(out);
   header_ = make_header(name_);
   header_.sequence = comm().next_sequence();
   header_.elements = vector.elements;
@@ -90,7 +100,7 @@ std::byte* NodeCollective::at(int node_rank, int64_t element) const {
 }
 
 Chunk NodeCollective::block(int node_rank, int64_t index) const {
-  const Chunk chunk = chunk_of(vector_.elements, node_rank, comm().node_size());
+  const Chunk chunk = node_chunk(vector_, node_rank, comm().node_size());
   const int64_t size = block_bytes / element_bytes_;
   const int64_t begin = std::min(chunk.end, chunk.begin + index * size);
   return {begin, std::min(chunk.end, begin + size)};
@@ -146,14 +156,14 @@ bool NodeCollective::gather_blocks() {
     const bool ready = !reduces() || ((said >> 32) == call_ && next < static_cast<int64_t>(said & 0xffffffffU));
     if (!ready) continue;
     const int64_t bytes = length(part) * element_bytes_;
-    if (out_ != nullptr) {
-      std::byte* to = out_ + part.begin * element_bytes_;
-      if (vector_.elements * element_bytes_ >= streamed_bytes)
-        copy_past_caches(to, at(rank, part.begin), bytes);
-      else
-        std::memcpy(to, at(rank, part.begin), static_cast<size_t>(bytes));
-    }
-    if (rank != me && out_ != nullptr) {
+    // In place nobody reads what is overwritten: its reader has just said that it holds the sum.
+    std::byte* const to = out_ + part.begin * element_bytes_;
+    const std::byte* const from = at(rank, part.begin);
+    if (to != from && vector_.elements * element_bytes_ >= streamed_bytes)
+      copy_past_caches(to, from, bytes);
+    else if (to != from)
+      std::memcpy(to, from, static_cast<size_t>(bytes));
+    if (rank != me) {
       bytes_read_ += bytes;
       comm().traffic_.read += bytes;
     }
@@ -204,7 +214,7 @@ Waiting NodeCollective::waiting() const {
           .rank = comm().rank(),
           .peer = comm().node()[static_cast<size_t>(late)],
           .bytes_done = bytes_read_,
-          .bytes_total = node_bytes_read(operation_, vector_.elements, element_bytes_, me, size),
+          .bytes_total = node_bytes_read(operation_, vector_, me, size),
           .seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - moved_).count()};
 }
 

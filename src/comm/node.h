@@ -17,22 +17,27 @@
 
 namespace ringmaster::comm {
 
-// `elements` at `offset` of every rank's segment; chunk_of(elements, node rank, node size) is a rank's own.
+// `elements` at `offset` of every rank's segment; `bounds` says what is whose.
 struct NodeVector {
   std::string_view name;  // for errors, and checked to be the same on all ranks
   DType dtype = DType::f32;
   int64_t offset = 0;    // bytes, a multiple of 64
   int64_t elements = 0;  // the same on all ranks of the node
+  // Node rank r's own chunk is [bounds[r], bounds[r + 1]); empty: chunk_of(elements, r, node size). The same on all ranks; they must
+  // outlive the collective.
+  std::span<const int64_t> bounds = {};
 };
+Chunk node_chunk(const NodeVector& vector, int node_rank, int node_size);
 
 class NodeCollective final : public InFlight {
  public:
+  static constexpr std::byte* in_place = nullptr;
   // On a channel of its own. `memory` must outlive this.
   explicit NodeCollective(NodeMemory& memory, int channel = 0);
 
   // Non-blocking; the elements must not be touched until done, by when no peer reads them any more.
   void start_reduce_scatter(const NodeVector& vector, Reduce reduce = Reduce::sum);
-  // `out`: `elements` of private memory, or null where the segments are all that is wanted.
+  // `out`: `elements` of private memory, or in_place: this rank's segment.
   void start_all_gather(const NodeVector& vector, void* out);
   void start_all_reduce(const NodeVector& vector, void* out, Reduce reduce = Reduce::sum);
 
@@ -70,6 +75,6 @@ class NodeCollective final : public InFlight {
 };
 
 // What a rank of the node reads of its peers' segments.
-int64_t node_bytes_read(Operation operation, int64_t elements, int64_t element_bytes, int node_rank, int node_size);
+int64_t node_bytes_read(Operation operation, const NodeVector& vector, int node_rank, int node_size);
 
 }  // namespace ringmaster::comm

@@ -34,6 +34,7 @@ struct Training {
   int64_t grain_size = 0;              // samples; 0 until resolve() fills it: a pure function of the batch
   double max_norm = 1.0;               // global gradient norm; 0 = no clipping
   std::string numerics = "invariant";  // invariant | fast: whether gradients are added as integers
+  int64_t verify_interval = 100;       // steps between checks that nothing has changed what was written; 0 = never
   bool operator==(const Training&) const = default;
 };
 
@@ -120,6 +121,7 @@ struct Metrics {
 struct Comm {
   double timeout_s = 300.0;        // a collective that makes no progress for this long ends the run (exit 5)
   int64_t segment_bytes = 262144;  // ring messages
+  bool shared_memory = true;       // the ranks of a node keep one copy of the states and read each other's gradients
   bool operator==(const Comm&) const = default;
 };
 

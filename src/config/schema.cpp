@@ -127,6 +127,11 @@ std::vector<Key> training_keys() {
           "invariant: gradients are added as 32-bit integers, so that a run has the same bits on any number of ranks; "
           "fast: as floats, which keeps elements below 2^-27 of the largest",
           {.other_names = {"deterministic", "use_deterministic_algorithms"}}),
+      row<&Config::training, &Training::verify_interval>("training.verify_interval", {.range = {0, far_away}},
+                                                         "now and then weights and optimizer states are hashed as they "
+                                                         "are written, checked before the next update and "
+                                                         "compared between ranks that keep the same; 0 = never",
+                                                         {.unit = "steps", .effect = run}),
       row<&Config::precision, &Precision::compute>(
           "precision.compute", {.choices = {"f32", "bf16", "f16"}},
           "dtype of matrix products, which always add in f32; weights are kept and statistics, softmax and losses "
@@ -260,6 +265,10 @@ std::vector<Key> run_keys() {
                                            {.unit = "seconds", .effect = run}),
       row<&Config::comm, &Comm::segment_bytes>("comm.segment_bytes", {.range = {64, 1 << 30}, .is_bytes = true},
                                                "size of a ring message", {.unit = "bytes", .effect = run}),
+      row<&Config::comm, &Comm::shared_memory>(
+          "comm.shared_memory", {},
+          "the ranks of a node keep one copy of weights and optimizer states and read each other's gradients",
+          {.effect = run}),
       row<&Config::launch, &Launch::ranks>(
           "launch.ranks", {.range = {1, 65536}}, "MPI processes",
           {.unit = "ranks", .effect = run, .other_names = {"num_ranks", "world_size", "nproc", "processes"}}),

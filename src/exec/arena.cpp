@@ -21,7 +21,8 @@ uint64_t paint_word(int64_t index) { return mix(0x5ca1ab1e0ddba11ULL, static_cas
 }  // namespace
 
 // A spare line above the plan shows a kernel that writes beyond it.
-Arena::Arena(int64_t bytes) : bytes_(ir::align_up(bytes) + ir::arena_alignment) {
+Arena::Arena(int64_t bytes, const ArenaShares& shares)
+    : bytes_(ir::align_up(bytes) + ir::arena_alignment), shares_(shares) {
   mapped_ = bytes_ < huge_page ? bytes_ : bytes_ + huge_page;
   void* memory =
       mmap(nullptr, static_cast<size_t>(mapped_), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -46,16 +47,17 @@ void Arena::paint() {
   auto* words = reinterpret_cast<uint64_t*>(data_);
   const int64_t n = bytes_ / 8;
 #pragma omp parallel for schedule(static)
-  for (int64_t i = 0; i < n; ++i) words[i] = paint_word(i);
+  for (int64_t i = shares_.shared_bytes / 8; i < n; ++i) words[i] = paint_word(i);
 }
 
 int64_t Arena::touched_bytes() const {
   const auto* words = reinterpret_cast<const uint64_t*>(data_);
-  for (int64_t line = bytes_ / ir::arena_alignment - 1; line >= 0; --line) {
+  const int64_t first = shares_.shared_bytes / ir::arena_alignment;
+  for (int64_t line = bytes_ / ir::arena_alignment - 1; line >= first; --line) {
     for (int64_t i = line * words_per_line; i < (line + 1) * words_per_line; ++i)
       if (words[i] != paint_word(i)) return (line + 1) * ir::arena_alignment;
   }
-  return 0;
+  return shares_.shared_bytes;
 }
 
 }  // namespace ringmaster::exec

@@ -3,10 +3,12 @@
 
 #include <omp.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "core/call_memory.h"
 #include "core/error.h"
+#include "exec/exchange.h"
 
 namespace ringmaster::exec {
 
@@ -20,15 +22,12 @@ struct Executor::Instruction {
     int64_t stride;
   };
   const ir::Node* node = nullptr;
-  std::shared_ptr<ir::Kernel> kernel;            // or:
-  std::unique_ptr<comm::Collective> collective;  // or a copy of `copy_bytes` from in[0] to out[0]
+  std::shared_ptr<ir::Kernel> kernel;  // or:
+  std::unique_ptr<Exchange> exchange;  // or a copy of `copy_bytes` from in[0] to out[0]
   int64_t copy_bytes = 0;
   std::vector<const void*> in;
   std::vector<void*> out;
   std::vector<Moving> moving;
-  std::vector<std::pair<std::byte*, int64_t>> gaps;  // alignment padding inside a collective's buffer
-  int64_t elements = 0;                              // of a collective
-  DType dtype = DType::f32;                          // likewise
   std::span<std::byte> scratch;
   int64_t flops = 0, bytes = 0;
   double seconds = 0;
@@ -36,8 +35,8 @@ struct Executor::Instruction {
 };
 
 Executor::Executor(ir::Graph graph, Prepared prepared, ir::Placement placement, const ir::StateLayout& states,
-                   Arena& arena, comm::Communicator& comm, const Options& options)
-    : graph_(std::move(graph)), placement_(std::move(placement)), arena_(arena), comm_(comm), options_(options) {
+                   Arena& arena, Fabric& fabric, const Options& options)
+    : graph_(std::move(graph)), placement_(std::move(placement)), arena_(arena), fabric_(fabric), options_(options) {
   CHECK(placement_.peak_bytes <= arena.bytes(), "the arena is smaller than the plan");
   bind(prepared, states);
   if (heap_calls < 0) return;  // nobody would ask for it
@@ -85,18 +84,18 @@ void Executor::add_instruction(ir::NodeId id, const Prepared& prepared, const ir
     made.bytes += graph_.type(v).bytes();
   }
   if (role == Role::state_write) {
-    std::byte* home = arena_.data() + states.offset.at(node.attrs.text("name"));
+    const int64_t begin =
+        std::max<int64_t>(0, node.attrs.integer("begin")) * size_of(graph_.type(node.inputs[0]).dtype);
+    std::byte* home = arena_.data() + states.offset.at(node.attrs.text("name")) + begin;
     if (made.in[0] == home) return;  // written in place
     made.out.push_back(home);
     made.copy_bytes = graph_.type(node.inputs[0]).bytes();
   } else if (role == Role::collective) {
-    made.collective = std::make_unique<comm::Collective>(comm_);
-    made.elements = collective_elements(graph_, node);
-    made.dtype = collective_dtype(graph_, node);
-    for (size_t i = 0; i < node.inputs.size(); ++i) {
-      const int64_t used = graph_.type(node.inputs[i]).bytes();
-      if (used < ir::align_up(used)) made.gaps.emplace_back(at(node.inputs[i]) + used, ir::align_up(used) - used);
-    }
+    const int64_t bucket = node.inputs.empty() ? 0 : placement_.values[static_cast<size_t>(node.inputs.front())].offset;
+    made.exchange =
+        std::make_unique<Exchange>(graph_, node, fabric_, arena_.data() + bucket, bucket,
+                                   std::span(arena_.data() + placement_.communication,
+                                             static_cast<size_t>(prepared.scratch_bytes[static_cast<size_t>(id)])));
   } else {
     if (node.op->view != nullptr) {
       const auto in = graph_.input_types(node), out = graph_.output_types(node);
@@ -110,8 +109,9 @@ void Executor::add_instruction(ir::NodeId id, const Prepared& prepared, const ir
     CHECK(made.kernel != nullptr, "{} at {} has no kernel", node.op->name, node.scope);
   }
   made.flops = prepared.gemm_flops[static_cast<size_t>(id)];
-  made.scratch = {arena_.data() + (role == Role::collective ? placement_.communication : placement_.workspace),
-                  static_cast<size_t>(prepared.scratch_bytes[static_cast<size_t>(id)])};
+  if (role != Role::collective)
+    made.scratch = {arena_.data() + placement_.workspace,
+                    static_cast<size_t>(prepared.scratch_bytes[static_cast<size_t>(id)])};
   regions_.back().push_back(std::move(made));
 }
 
@@ -141,7 +141,10 @@ void Executor::run(const ir::RunContext& context, int64_t grain_size) {
   omp_set_num_threads(options_.threads);
   stats_ = {};
   const auto start = std::chrono::steady_clock::now();
-  for (size_t r = 0; r < regions_.size(); ++r) run_region(r, context, grain_size);
+  for (size_t r = 0; r < regions_.size(); ++r) {
+    if (before_update_ && r + 1 == regions_.size()) before_update_();
+    run_region(r, context, grain_size);
+  }
   const std::chrono::duration<double> total = std::chrono::steady_clock::now() - start;
   stats_.compute_seconds = total.count() - stats_.comm_seconds;
   current_ = nullptr;
@@ -184,8 +187,10 @@ void Executor::execute(Instruction& instruction, const ir::RunContext& context) 
   if (instruction.kernel != nullptr) {
     instruction.kernel->run({instruction.in.data(), instruction.out.data(), instruction.scratch.data(), context});
     stats_.gemm_flops += instruction.flops;
-  } else if (instruction.collective != nullptr) {
-    run_collective(instruction);
+  } else if (instruction.exchange != nullptr) {
+    const auto begin = std::chrono::steady_clock::now();
+    instruction.exchange->run();
+    stats_.comm_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   } else {
     std::memcpy(instruction.out[0], instruction.in[0], static_cast<size_t>(instruction.copy_bytes));
   }
@@ -193,19 +198,6 @@ void Executor::execute(Instruction& instruction, const ir::RunContext& context) 
     instruction.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     ++instruction.runs;
   }
-}
-
-void Executor::run_collective(Instruction& instruction) {
-  const auto start = std::chrono::steady_clock::now();
-  for (const auto& [gap, bytes] : instruction.gaps) std::memset(gap, 0, static_cast<size_t>(bytes));
-  auto* data = const_cast<void*>(instruction.in[0]);  // in place: the outputs are the inputs
-  comm::start_all_reduce(*instruction.collective, {.name = instruction.node->scope,
-                                                   .dtype = instruction.dtype,
-                                                   .data = data,
-                                                   .elements = instruction.elements,
-                                                   .scratch = instruction.scratch});
-  instruction.collective->wait();
-  stats_.comm_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 const ir::Type& Executor::output_type(std::string_view name, const std::byte*& place) const {

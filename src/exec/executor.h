@@ -12,9 +12,8 @@
 #include <utility>
 #include <vector>
 
-#include "comm/collective.h"
-#include "comm/comm.h"
 #include "exec/arena.h"
+#include "exec/fabric.h"
 #include "exec/prepare.h"
 #include "ir/placement.h"
 #include "ir/program.h"
@@ -55,9 +54,9 @@ class Executor final : public ir::Program {
     Deal deal{0, 1};
     bool profile = false;
   };
-  // `graph` is kept; `arena` and `comm` must outlive the executor.
+  // `graph` is kept; `arena` and `fabric`, which has mapped what it shares of it, must outlive the executor.
   Executor(ir::Graph graph, Prepared prepared, ir::Placement placement, const ir::StateLayout& states, Arena& arena,
-           comm::Communicator& comm, const Options& options);
+           Fabric& fabric, const Options& options);
   ~Executor() override;
 
   int64_t first_grain() const override { return options_.deal.first; }
@@ -72,9 +71,13 @@ class Executor final : public ir::Program {
   std::span<const float> output(std::string_view name) const override;
   double output_scalar(std::string_view name) const;  // of one element, f32 or i32
 
+  // Called in each run where all grains have run, before anything is reduced or written. It may throw.
+  void before_update(std::function<void()> hook) { before_update_ = std::move(hook); }
+
   bool has_run() const { return has_run_; }
   const RunStats& stats() const { return stats_; }  // of the last run
   const ir::Graph& graph() const { return graph_; }
+  const Team& team() const { return fabric_.team(); }
   const ir::Placement& placement() const { return placement_; }
   // The node under way, for failure reports; null between runs. Read by signal handlers and watchers: a plain pointer.
   const ir::Node* current() const { return current_; }
@@ -91,18 +94,18 @@ class Executor final : public ir::Program {
   const ir::Type& output_type(std::string_view name, const std::byte*& place) const;
   void run_region(size_t region, ir::RunContext context, int64_t grain_size);
   void execute(Instruction& instruction, const ir::RunContext& context);
-  void run_collective(Instruction& instruction);
 
   ir::Graph graph_;
   ir::Placement placement_;
   Arena& arena_;
-  comm::Communicator& comm_;
+  Fabric& fabric_;
   Options options_;
   std::vector<std::vector<Instruction>> regions_;
   std::map<std::string, ir::ValueId, std::less<>> inputs_, outputs_;
   std::map<std::string, DType, std::less<>> scalar_types_;
   RunStats stats_;
   std::function<void(const Instant&)> observer_;
+  std::function<void()> before_update_;
   const ir::Node* volatile current_ = nullptr;
   bool has_run_ = false;
 };

@@ -4,9 +4,8 @@
 #include <algorithm>
 #include <map>
 
-#include "comm/comm.h"
 #include "core/error.h"
-#include "ir/placement.h"
+#include "exec/exchange.h"
 
 namespace ringmaster::exec {
 
@@ -15,24 +14,19 @@ Deal deal(int64_t num_grains, int rank, int size) {
   return {rank * base + std::min<int64_t>(rank, extra), base + (rank < extra ? 1 : 0)};
 }
 
-int64_t collective_elements(const ir::Graph& graph, const ir::Node& node) {
-  int64_t bytes = 0;
-  for (const ir::ValueId v : node.inputs) {
-    CHECK(size_of(graph.type(v).dtype) == 4, "a collective of {}", ir::str(graph.type(v)));
-    bytes += ir::align_up(graph.type(v).bytes());
-  }
-  return bytes / size_of(DType::f32);
-}
-
 DType collective_dtype(const ir::Graph& graph, const ir::Node& node) {
   int64_t floats = 0, integers = 0;  // sums of, which one collective can not add together
+  const DType first = graph.type(node.inputs.front()).dtype;
   for (const ir::ValueId v : node.inputs) {
+    CHECK(size_of(graph.type(v).dtype) == size_of(first), "a collective of {} and {}", name(first),
+          ir::str(graph.type(v)));
     if (graph.type(v).dtype == DType::i32)
       ++integers;
     else if (graph.producer(v).op->traits.role == ir::Role::grain_sum && graph.value(v).index == 0)
       ++floats;
   }
   CHECK(floats == 0 || integers == 0, "a collective of {} sums of floats and {} of integers", floats, integers);
+  if (size_of(first) == 8) return first;
   return floats > 0 ? DType::f32 : DType::i32;
 }
 
@@ -45,10 +39,7 @@ Prepared prepare(const ir::Graph& graph, const PrepareOptions& options) {
       const ir::Node& node = graph.node(id);
       const auto i = static_cast<size_t>(id);
       if (node.op->traits.role == ir::Role::collective) {
-        out.scratch_bytes[i] = comm::scratch_bytes({.elements = collective_elements(graph, node),
-                                                    .rank = options.rank,
-                                                    .size = options.size,
-                                                    .segment_bytes = options.segment_bytes});
+        out.scratch_bytes[i] = exchange_scratch_bytes(graph, node, options.team);
         continue;
       }
       if (node.op->cpu == nullptr) continue;

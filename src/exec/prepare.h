@@ -7,14 +7,14 @@
 #include <string>
 #include <vector>
 
+#include "exec/team.h"
 #include "ir/graph.h"
 
 namespace ringmaster::exec {
 
 struct PrepareOptions {
   int threads = 1;
-  int rank = 0, size = 1;  // in the job: a collective's scratch and traffic depend on them
-  int64_t segment_bytes = 262144;
+  Team team = {};  // a collective's scratch depends on it
 };
 
 struct Prepared {
@@ -24,9 +24,8 @@ struct Prepared {
 };
 Prepared prepare(const ir::Graph& graph, const PrepareOptions& options);
 
-// Elements of 4 bytes that one collective sums up, padding to 64-byte lines included.
-int64_t collective_elements(const ir::Graph& graph, const ir::Node& node);
-// As what it sums them: f32 if a sum over grains is; else i32, which keeps the bits of floats that one rank alone has.
+// As what a collective sums up its bucket: f32 if a sum over grains is; f64 if all are; else i32, which keeps the bits of floats that
+// one rank alone has.
 DType collective_dtype(const ir::Graph& graph, const ir::Node& node);
 
 // The run of grains that a rank gets: contiguous, the first ranks take one more where it does not divide.

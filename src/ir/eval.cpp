@@ -3,6 +3,7 @@
 
 #include "core/error.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace ringmaster::ir {
@@ -44,7 +45,7 @@ class Evaluator {
       case Role::input: at(node.outputs[0]) = provided_input(node, context); return;
       case Role::scalar: at(node.outputs[0]) = {graph_.type(node.outputs[0]), {lookup(in_.scalars, node)}}; return;
       case Role::state_read: at(node.outputs[0]) = lookup(in_.states, node); return;
-      case Role::state_write: in_.states[node.attrs.text("name")] = at(node.inputs[0]); return;
+      case Role::state_write: write_state(node); return;
       case Role::output: outputs_[node.attrs.text("name")] = at(node.inputs[0]); return;
       case Role::loss_term:
       case Role::collective: copy_through(node); return;  // all grains run here, so a sum over ranks is complete
@@ -53,6 +54,15 @@ class Evaluator {
       case Role::gradient: CHECK(false, "gradient of {} was not resolved by autodiff", node.scope); return;
       case Role::compute: compute(node, context); return;
     }
+  }
+
+  void write_state(const Node& node) {
+    RefTensor& state = in_.states[node.attrs.text("name")];
+    const RefTensor& value = at(node.inputs[0]);
+    if (node.attrs.integer("begin") < 0)
+      state = value;
+    else
+      std::ranges::copy(value.data, state.data.begin() + node.attrs.integer("begin"));
   }
 
   void copy_through(const Node& node) {

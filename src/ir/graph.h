@@ -47,12 +47,16 @@ struct Region {
 
 // What a persistent tensor is for; decides its file in a checkpoint and its category in the plan. A cache is in no checkpoint: the
 // program that declares it rebuilds it. Nor is a shadow: a weight in the dtype of the products, written whenever the weight is; nor
-// a remainder: what a weight has beyond its shadow. A weight that has one lies in no memory of its own (core/halves.h).
-enum class StateRole { weight, optimizer, average, cache, shadow, remainder };
+// a remainder: what a weight has beyond its shadow. A weight that has one lies in no memory of its own (core/halves.h). A control
+// steers the numerics (a loss scale, the maxima of gradients): every rank works it out alike; it is saved with the optimizer's.
+enum class StateRole { weight, optimizer, average, cache, shadow, remainder, control };
 const char* name(StateRole role);  // "weight", ...: as print() writes it
 inline bool is_saved(StateRole role) {
-  return role == StateRole::weight || role == StateRole::optimizer || role == StateRole::average;
+  return role == StateRole::weight || role == StateRole::optimizer || role == StateRole::average ||
+         role == StateRole::control;
 }
+// The ranks of a node keep one, of which each writes its part; of the others each rank keeps its own.
+inline bool is_divided(StateRole role) { return role != StateRole::cache && role != StateRole::control; }
 
 // A tensor that outlives a program run: weights, optimizer moments. Its name is its name on disk.
 struct State {

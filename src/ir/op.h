@@ -95,7 +95,7 @@ enum class Role {
   input,         // a batch tensor of the grain, attr name
   scalar,        // a runtime scalar of the step, attr name
   state_read,    // a persistent tensor, attr name
-  state_write,   // its new value, attr name
+  state_write,   // its new value, attr name, or that of a part of it
   output,        // a value that the host reads after the run, attr name
   loss_term,     // marks what the phase minimises, until autodiff
   gradient,      // stands for the phase's gradient of a state, until autodiff
@@ -123,6 +123,9 @@ struct Traits {
   bool narrow_out = false;   // has the attribute narrow_out: output 0 in a 16-bit dtype instead of f32
   int remainder = -1;        // input 0 and output 0 may be split masters: where their remainders stand
   bool gathers = false;      // output 0 is rows of input 0 as they are, in any dtype
+  bool by_parts =
+      false;  // an element of an output needs of inputs shaped like input 0 only those at its place: a part will do
+  bool sums_blocks = false;  // output 0 has a slot for each norm_block of its inputs' elements, 0 where others fill it
   bool in_place = false;     // output i may take the memory of input i where types agree and input i dies
   uint32_t f32_inputs = 0;   // bit i: input i stays f32 where autocast narrows the others (a saved statistic)
   bool differentiable = true;  // false: no gradient flows through (integers, norms, decisions)

@@ -51,11 +51,11 @@ class Parser {
 
   void state(Graph& graph) {
     const std::string word = this->word();
-    constexpr StateRole roles[] = {StateRole::weight, StateRole::optimizer, StateRole::average,
-                                   StateRole::cache,  StateRole::shadow,    StateRole::remainder};
+    constexpr StateRole roles[] = {StateRole::weight, StateRole::optimizer, StateRole::average, StateRole::cache,
+                                   StateRole::shadow, StateRole::remainder, StateRole::control};
     const auto* const role = std::ranges::find_if(roles, [&](StateRole r) { return word == name(r); });
     if (role == std::end(roles))
-      fail_at(word_at_, "state role `" + word + "`", "weight, optimizer, average, cache, shadow or remainder");
+      fail_at(word_at_, "state role `" + word + "`", "weight, optimizer, average, cache, shadow, remainder or control");
     const Type t = type();
     graph.add_state({string_literal(), t, *role});
     end_of_line();

@@ -5,13 +5,19 @@
 
 namespace ringmaster::ir {
 
-StateLayout lay_out(const std::vector<State>& states) {
-  StateLayout layout;
+namespace {
+
+constexpr int64_t page = 4096;
+int64_t whole_pages(int64_t bytes) { return (bytes + page - 1) / page * page; }
+
+}  // namespace
+
+StateLayout lay_out(const std::vector<State>& states, int64_t exchange_bytes) {
+  StateLayout layout{.exchange_bytes = whole_pages(exchange_bytes)};
   const auto holds = [&](const std::string& name) {
     return std::ranges::any_of(states, [&](const State& s) { return s.name == name; });
   };
-  for (const State& state : states) {
-    if (holds(remainder_name(state.name))) continue;
+  const auto add = [&](const State& state) {
     const int64_t bytes = align_up(state.type.bytes());
     layout.offset[state.name] = layout.end;
     layout.end += bytes;
@@ -23,8 +29,29 @@ StateLayout lay_out(const std::vector<State>& states) {
       layout.master_bytes += bytes;
     else if (state.role != StateRole::cache)
       layout.optimizer_bytes += bytes;  // caches count as activations
+  };
+  for (const bool divided : {true, false}) {
+    for (const State& state : states)
+      if (is_divided(state.role) == divided && !holds(remainder_name(state.name))) add(state);
+    if (!divided || exchange_bytes == 0) continue;
+    layout.shared_bytes = whole_pages(layout.end);
+    layout.end = layout.shared_bytes + layout.exchange_bytes;
   }
   return layout;
+}
+
+std::vector<int64_t> bucket_offsets(const Graph& graph, const Node& collective) {
+  std::vector<int64_t> offsets{0};
+  for (const ValueId v : collective.inputs) offsets.push_back(offsets.back() + align_up(graph.type(v).bytes()));
+  return offsets;
+}
+
+int64_t exchanged_bytes(const Graph& graph) {
+  int64_t bytes = 0;
+  for (const Region& region : graph.regions())
+    for (const NodeId id : region.nodes)
+      if (graph.node(id).op->traits.role == Role::collective) bytes += bucket_offsets(graph, graph.node(id)).back();
+  return bytes;
 }
 
 const char* name(Category category) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // placement: where each value of a program lies in the arena. Offsets are bytes from the arena's start, multiples of 64.
-// Layout: [states of the run][scalars][workspace][communication][everything with a lifetime].
+// Layout: [states of the run][scalars][workspace][communication][everything with a lifetime]; where the ranks of a node share memory
+// [states that they divide][what its collectives sum up][other states][scalars]..., the first two in whole pages.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -20,9 +21,17 @@ struct StateLayout {
   int64_t weight_bytes = 0;  // what the products read: shadows, and weights that have none
   int64_t master_bytes = 0;  // weights that have a shadow, or what they have beyond it
   int64_t optimizer_bytes = 0;
+  int64_t shared_bytes = 0;  // [0, shared_bytes): one for all ranks of the node
+  int64_t exchange_bytes =
+      0;  // behind them: of each rank, read by the others; 0: nothing is shared, buckets have lifetimes
   int64_t end = 0;
 };
-StateLayout lay_out(const std::vector<State>& states);  // in the given order; a weight with a remainder has no place
+// In the given order; a weight with a remainder has no place. `exchange_bytes`: of the largest program (exchanged_bytes).
+StateLayout lay_out(const std::vector<State>& states, int64_t exchange_bytes = 0);
+
+// ---- buckets: what a collective moves lies in one piece, its inputs one behind the other, each on a line of 64 bytes
+std::vector<int64_t> bucket_offsets(const Graph& graph, const Node& collective);  // bytes, by input; then the whole
+int64_t exchanged_bytes(const Graph& graph);                                      // of all its buckets
 
 // What a buffer is for (`plan --json`, by_category).
 enum class Category { weights, master, optimizer, gradients, activations, workspace, communication, batches };

@@ -41,6 +41,7 @@ const char* name(StateRole role) {
     case StateRole::cache: return "cache";
     case StateRole::shadow: return "shadow";
     case StateRole::remainder: return "remainder";
+    case StateRole::control: return "control";
   }
   return "weight";
 }

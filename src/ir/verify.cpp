@@ -14,6 +14,12 @@ void check_state(const Graph& graph, const Node& node, std::string_view after) {
   const State* state = graph.find_state(node.attrs.text("name"));
   CHECK(state != nullptr, "after {}: {} names no state: {}", after, node.op->name, node.attrs.text("name"));
   const Type& type = role == Role::state_read ? graph.type(node.outputs[0]) : graph.type(node.inputs[0]);
+  if (const int64_t begin = role == Role::state_write ? node.attrs.integer("begin") : -1; begin >= 0) {
+    CHECK(type.dtype == state->type.dtype && begin + type.shape.elements() <= state->type.shape.elements(),
+          "after {}: {} from element {} on is written to {}, {}", after, str(type), begin, state->name,
+          str(state->type));
+    return;
+  }
   CHECK(type == state->type, "after {}: {} of {} has {}, the state is {}", after, node.op->name, state->name, str(type),
         str(state->type));
 }

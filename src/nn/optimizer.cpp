@@ -110,7 +110,7 @@ std::vector<ir::State> update_states(const Tuned& tuned) {
 }
 
 ir::State loss_scale_state(const std::string& phase) {
-  return {phase + ".loss_scale", {DType::i32, {2}}, ir::StateRole::optimizer};
+  return {phase + ".loss_scale", {DType::i32, {2}}, ir::StateRole::control};
 }
 
 Tensor loss_scale(ir::Builder& b, const std::string& phase) {
@@ -120,7 +120,7 @@ Tensor loss_scale(ir::Builder& b, const std::string& phase) {
 ir::State gradient_maxima_state(const std::string& phase, int64_t num_gradients) {
   return {phase + std::string(gradient_maxima),
           {DType::f32, {num_gradients, ops::gradient_updates}},
-          ir::StateRole::optimizer};
+          ir::StateRole::control};
 }
 
 // The factor of clipping undoes the scaling of gradients too: a power of 2, which costs no bit.

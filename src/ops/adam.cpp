@@ -31,7 +31,8 @@ const ir::AttrSpec attrs[] = {{"beta1", 0.9},
                               {"lr_factor", 1.0, false, "multiplies lr"},
                               limit_attr,
                               narrow_attr,
-                              rounding_attr};
+                              rounding_attr,
+                              element_attr};
 const char* const names[] = {"weight", "first", "second", "gradient", "lr", "step", "clip", "commit"};
 
 std::vector<ir::Type> infer(const OpView& v) { return infer_update(v, 3, names); }
@@ -134,18 +135,21 @@ std::vector<ir::Sample> samples() {
 
 }  // namespace
 
-const OpDef adam_op{
-    .name = "adam",
-    .doc = "weight, first, second, gradient, lr, step, clip, commit -> weight, first, second",
-    .attrs = attrs,
-    .min_inputs = 8,
-    .max_inputs = 10,
-    .infer = infer,
-    .reference = reference,
-    .cpu = cpu,
-    .samples = samples,
-    .traits = {
-        .cast = ir::CastClass::f32, .narrow_copy = true, .remainder = 3, .in_place = true, .differentiable = false}};
+const OpDef adam_op{.name = "adam",
+                    .doc = "weight, first, second, gradient, lr, step, clip, commit -> weight, first, second",
+                    .attrs = attrs,
+                    .min_inputs = 8,
+                    .max_inputs = 10,
+                    .infer = infer,
+                    .reference = reference,
+                    .cpu = cpu,
+                    .samples = samples,
+                    .traits = {.cast = ir::CastClass::f32,
+                               .narrow_copy = true,
+                               .remainder = 3,
+                               .by_parts = true,
+                               .in_place = true,
+                               .differentiable = false}};
 
 Adam adam(Tensor weight, const Gradient& gradient, Tensor first, Tensor second, Tensor lr, Tensor step, Tensor clip,
           Tensor commit, const AdamOptions& o) {

@@ -71,16 +71,17 @@ std::vector<ir::Sample> samples() {
 
 }  // namespace
 
-const OpDef average_op{.name = "average",
-                       .doc = "average, weight, commit -> the moving average",
-                       .attrs = attrs,
-                       .min_inputs = 3,
-                       .max_inputs = 3,
-                       .infer = infer,
-                       .reference = reference,
-                       .cpu = cpu,
-                       .samples = samples,
-                       .traits = {.cast = ir::CastClass::f32, .in_place = true, .differentiable = false}};
+const OpDef average_op{
+    .name = "average",
+    .doc = "average, weight, commit -> the moving average",
+    .attrs = attrs,
+    .min_inputs = 3,
+    .max_inputs = 3,
+    .infer = infer,
+    .reference = reference,
+    .cpu = cpu,
+    .samples = samples,
+    .traits = {.cast = ir::CastClass::f32, .by_parts = true, .in_place = true, .differentiable = false}};
 
 Tensor average(Tensor old, Tensor weight, Tensor commit, double decay) {
   return weight.builder().emit1(average_op, {old, weight, commit}, {{"decay", decay}});

@@ -121,7 +121,7 @@ const OpDef cast_op{.name = "cast",
                     .tile = tile,
                     .identity = identity_if_same_type,
                     .samples = samples,
-                    .traits = {.converts = true, .in_place = true}};
+                    .traits = {.converts = true, .by_parts = true, .in_place = true}};
 
 Tensor cast(Tensor x, DType dtype) {
   if (x.dtype() == dtype) return x;

@@ -231,6 +231,6 @@ const OpDef chain_op{.name = "chain",
                      .reference = reference,
                      .cpu = cpu,
                      .samples = samples,
-                     .traits = {.in_place = true}};
+                     .traits = {.by_parts = true, .in_place = true}};
 
 }  // namespace ringmaster::ops

@@ -60,7 +60,7 @@ const OpDef join_master_op{.name = "join_master",
                            .reference = reference,
                            .cpu = cpu,
                            .samples = samples,
-                           .traits = {.cast = ir::CastClass::f32, .differentiable = false}};
+                           .traits = {.cast = ir::CastClass::f32, .by_parts = true, .differentiable = false}};
 
 Tensor join_master(Tensor weight, Tensor remainder) {
   return weight.builder().emit1(join_master_op, {weight, remainder});

@@ -18,7 +18,7 @@ using ir::Tensor;
 Tensor input(ir::Builder& b, const std::string& name, const ir::Type& type);       // a batch tensor of the grain
 Tensor scalar(ir::Builder& b, const std::string& name, DType dtype = DType::f32);  // a runtime scalar of the step
 Tensor state_read(ir::Builder& b, const std::string& name);                        // a persistent tensor
-void state_write(Tensor value, const std::string& name);
+void state_write(Tensor value, const std::string& name, int64_t begin = -1);
 void output(Tensor value, const std::string& name);  // read by the host after the run
 // coefficient * sum / weight joins the phase's loss; `sum` is this grain's, `weight` names a runtime scalar (global). Its gradients,
 // and not the loss, are multiplied by `scale` (f32[]).
@@ -111,6 +111,9 @@ Tensor linear_cross_entropy(Tensor x, Tensor weight, Tensor targets, const std::
 // ---- optimizers (all states f32; updates are skipped where commit is 0)
 // -> f32[]; block by block, in f64. Of integers: gradient i is on grid i.
 Tensor global_norm(std::span<const Tensor> gradients, std::span<const Tensor> grids = {});
+inline constexpr int64_t norm_block = 65536;  // elements of one tensor; who computes a part computes whole blocks
+inline int64_t norm_blocks(int64_t elements) { return (elements + norm_block - 1) / norm_block; }
+Tensor square_sums(std::span<const Tensor> xs, std::span<const Tensor> grids = {});  // -> f64[blocks], of a global norm
 Tensor decision(Tensor norm, Tensor loss,
                 Tensor fits = {});                 // -> i32[]: 1 if both are finite, and `fits`, if given, is 1
 Tensor clip_factor(Tensor norm, double max_norm);  // -> f32[]: min(1, max_norm / (norm + 1e-6))
@@ -158,8 +161,11 @@ Sgd sgd(Tensor weight, const Gradient& gradient, Tensor velocity, Tensor lr, Ten
 // decay * old + (1 - decay) * weight
 Tensor average(Tensor old, Tensor weight, Tensor commit, double decay);
 
-// ---- collectives
-std::vector<Tensor> all_reduce(std::span<const Tensor> xs, int64_t bucket);  // sums each over the ranks
+// ---- what ranks divide among themselves, and exchange (collectives.cpp)
+Tensor part(Tensor x, int64_t begin, int64_t end);  // elements [begin, end), flat, as a view
+std::vector<Tensor> all_reduce(std::span<const Tensor> xs, int64_t bucket, bool node = false);
+std::vector<Tensor> reduce_scatter(std::span<const Tensor> xs, int64_t bucket, std::vector<int64_t> bounds);
+void barrier(ir::Builder& b);
 
 // Every op, sorted by name; an outside project's ops come through a registry of its own.
 std::span<const OpDef* const> all();

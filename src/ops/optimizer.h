@@ -122,8 +122,7 @@ inline size_t gradient_place(std::span<const ir::RefTensor> in, size_t states) {
 }
 inline double gradient_at(std::span<const ir::RefTensor> in, size_t states, size_t i) {
   const ir::RefTensor& gradient = in[gradient_place(in, states)];
-  if (gradient.type.dtype != DType::i32) return gradient.data[i];
-  const double by = in.back().data[0];
+  const double by = gradient.type.dtype != DType::i32 ? 1.0 : in.back().data[0];
   return by == 0.0 ? 0.0 : gradient.data[i] / by;
 }
 
@@ -131,10 +130,10 @@ inline double gradient_at(std::span<const ir::RefTensor> in, size_t states, size
 struct UpdateLoop {
   int states, threads;
   bool split;
-  int gradient;  // its place among the inputs
-  bool fixed;    // it is of integers, whose grid is the last input
-  int64_t n;
-  DType kept;  // of the states behind the weight
+  int gradient;        // its place among the inputs
+  bool fixed;          // it is of integers, whose grid is the last input
+  int64_t n, element;  // how many; of a part, where it begins in the tensor
+  DType kept;          // of the states behind the weight
   std::optional<DType> narrow;
   uint64_t rounding;
 
@@ -145,6 +144,7 @@ struct UpdateLoop {
         gradient(states + (split ? 1 : 0)),
         fixed(v.in[static_cast<size_t>(gradient)].dtype == DType::i32),
         n(v.in[0].shape.elements()),
+        element(v.attrs.integer("element")),
         kept(v.in[1].dtype),
         narrow(narrow_of(v.attrs)),
         rounding(static_cast<uint64_t>(v.attrs.integer("rounding"))) {}
@@ -164,7 +164,7 @@ struct UpdateLoop {
   }
 
  private:
-  // Elements whose f32 weight, moments and gradient are 32 MiB, an L3: of their copy little is left when the next step reads it.
+  // Whose f32 weight, moments and gradient are 32 MiB, an L3: of their copy little is left when the next step reads it.
   static constexpr int64_t larger_than_caches = int64_t{1} << 21;
 
   template <typename Rule>
@@ -185,7 +185,7 @@ struct UpdateLoop {
     if (split) join_tile(a, states, begin, wide[0], count);
     backend::in_widest([&] { rule(t); });
     if (split) split_tile(a, states, begin, t.now[0], count);
-    if (kept != DType::f32) round_tile(a, states, stream, begin, t);
+    if (kept != DType::f32) round_tile(a, states, stream, element, begin, t);
     copy_narrow(a, narrow, states, begin, count, copy);
   }
 

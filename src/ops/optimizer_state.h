@@ -14,6 +14,8 @@
 namespace ringmaster::ops {
 
 inline const ir::AttrSpec rounding_attr{"rounding", int64_t{0}, false, "stream of random bits; of states in bf16"};
+inline const ir::AttrSpec element_attr{"element", int64_t{0}, false,
+                                       "of a part: its first one's place in the tensor; a multiple of 32"};
 
 // What a rule reads and writes: the states, the weight first, and the gradient. `now` may be `old`: an element needs no other one.
 struct UpdateTile {
@@ -40,12 +42,14 @@ inline void split_tile(const ir::KernelArgs& a, int remainder, int64_t begin, co
       count, [&](int64_t i, int64_t n) { backend::store_split(high + i, low + i, backend::load(w + i, n), n); });
 }
 
-// States 1 and 2 to bf16, each rounded by its own half of the random bits of its element; begin is a multiple of 32.
-inline void round_tile(const ir::KernelArgs& a, int states, const RandomStream& stream, int64_t begin,
+// States 1 and 2 to bf16, each rounded by its own half of the random bits of its element in the tensor, which is `first` further on;
+// begin and first are multiples of 32.
+inline void round_tile(const ir::KernelArgs& a, int states, const RandomStream& stream, int64_t first, int64_t begin,
                        const UpdateTile& t) {
   constexpr int64_t width = backend::RandomLanes::width;
   for (int64_t i = 0; i < t.count; i += width) {
-    const backend::RandomLanes random = backend::random_lanes(stream, static_cast<uint64_t>((begin + i) / width));
+    const backend::RandomLanes random =
+        backend::random_lanes(stream, static_cast<uint64_t>((first + begin + i) / width));
     for (int half = 0; half < 2; ++half) {
       const int64_t at = i + half * backend::Lanes::width, n = std::min(backend::Lanes::width, t.count - at);
       if (n <= 0) break;

@@ -26,7 +26,8 @@ const ir::AttrSpec attrs[] = {{"momentum", 0.0},
                               {"nesterov", false},
                               limit_attr,
                               narrow_attr,
-                              rounding_attr};
+                              rounding_attr,
+                              element_attr};
 const char* const names[] = {"weight", "velocity", "gradient", "lr", "step", "clip", "commit"};
 
 std::vector<ir::Type> infer(const OpView& v) { return infer_update(v, 2, names); }
@@ -103,18 +104,21 @@ std::vector<ir::Sample> samples() {
 
 }  // namespace
 
-const OpDef sgd_op{
-    .name = "sgd",
-    .doc = "weight, velocity, gradient, lr, step, clip, commit -> weight, velocity",
-    .attrs = attrs,
-    .min_inputs = 7,
-    .max_inputs = 9,
-    .infer = infer,
-    .reference = reference,
-    .cpu = cpu,
-    .samples = samples,
-    .traits = {
-        .cast = ir::CastClass::f32, .narrow_copy = true, .remainder = 2, .in_place = true, .differentiable = false}};
+const OpDef sgd_op{.name = "sgd",
+                   .doc = "weight, velocity, gradient, lr, step, clip, commit -> weight, velocity",
+                   .attrs = attrs,
+                   .min_inputs = 7,
+                   .max_inputs = 9,
+                   .infer = infer,
+                   .reference = reference,
+                   .cpu = cpu,
+                   .samples = samples,
+                   .traits = {.cast = ir::CastClass::f32,
+                              .narrow_copy = true,
+                              .remainder = 2,
+                              .by_parts = true,
+                              .in_place = true,
+                              .differentiable = false}};
 
 Sgd sgd(Tensor weight, const Gradient& gradient, Tensor velocity, Tensor lr, Tensor step, Tensor clip, Tensor commit,
         const SgdOptions& o) {

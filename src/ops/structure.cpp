@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // structure: the ops that give a program its shape. They compute nothing: values come in (input, scalar, state_read), leave a
-// grain (grain_gather; grain_sum.cpp), and go out (state_write, output, all_reduce).
+// grain (grain_gather; grain_sum.cpp), and go out (state_write, output; collectives.cpp).
 #include <cstring>
 
 #include "core/error.h"
@@ -26,7 +26,6 @@ Type typed(const OpView& v) {
 
 std::vector<Type> infer_typed(const OpView& v) { return {typed(v)}; }
 std::vector<Type> infer_same(const OpView& v) { return {v.in[0]}; }
-std::vector<Type> infer_all(const OpView& v) { return {v.in.begin(), v.in.end()}; }
 std::vector<Type> infer_nothing(const OpView&) { return {}; }
 
 std::vector<Type> infer_gather(const OpView& v) {
@@ -38,13 +37,14 @@ std::vector<Type> infer_gather(const OpView& v) {
 
 const AttrSpec typed_attrs[] = {{"name", std::string(), true}, {"dtype", std::string("f32")}, {"shape", ir::Ints{}}};
 const AttrSpec name_attrs[] = {{"name", std::string(), true}};
+const AttrSpec write_attrs[] = {{"name", std::string(), true},
+                                {"begin", int64_t{-1}, false, ">= 0: elements from this one on, flat, and no others"}};
 const AttrSpec term_attrs[] = {{"weight", std::string(), true, "runtime scalar that divides the sum"},
                                {"coefficient", 1.0}};
 const AttrSpec gradient_attrs[] = {{"maxima", std::string(), false, "in fixed point: the state that decides the grids"},
                                    {"grid", int64_t{-1}, false, "in fixed point: which of them"},
                                    {"grains", int64_t{0}, false, "in fixed point: of the step"}};
 const AttrSpec gather_attrs[] = {{"grains", int64_t{1}, true}};
-const AttrSpec bucket_attrs[] = {{"bucket", int64_t{0}, true}};
 
 std::vector<Type> infer_gradient(const OpView& v) {
   if (v.attrs.integer("grid") < 0) return {v.in[0]};
@@ -79,8 +79,8 @@ const OpDef state_read_op{.name = "state_read",
                           .infer = infer_typed,
                           .traits = {.role = Role::state_read, .cost = CostClass::free}};
 const OpDef state_write_op{.name = "state_write",
-                           .doc = "the new value of a persistent tensor",
-                           .attrs = name_attrs,
+                           .doc = "the new value of a persistent tensor, or of a part of it",
+                           .attrs = write_attrs,
                            .min_inputs = 1,
                            .max_inputs = 1,
                            .infer = infer_nothing,
@@ -115,15 +115,6 @@ const OpDef grain_gather_op{.name = "grain_gather",
                             .infer = infer_gather,
                             .cpu = grain_gather_cpu,
                             .traits = {.role = Role::grain_gather, .differentiable = false}};
-const OpDef all_reduce_op{
-    .name = "all_reduce",
-    .doc = "each input summed over the ranks",
-    .attrs = bucket_attrs,
-    .min_inputs = 1,
-    .max_inputs = -1,
-    .infer = infer_all,
-    .traits = {.role = Role::collective, .cost = CostClass::communication, .in_place = true, .differentiable = false}};
-
 Tensor input(ir::Builder& b, const std::string& name, const Type& type) {
   const auto dims = type.shape.dims();
   return b.emit1(input_op, {},
@@ -146,8 +137,8 @@ Tensor state_read(ir::Builder& b, const std::string& name) {
                   {"shape", ir::Ints(dims.begin(), dims.end())}});
 }
 
-void state_write(Tensor value, const std::string& name) {
-  value.builder().emit(state_write_op, std::span(&value, 1), {{"name", name}});
+void state_write(Tensor value, const std::string& name, int64_t begin) {
+  value.builder().emit(state_write_op, std::span(&value, 1), {{"name", name}, {"begin", begin}});
 }
 void output(Tensor value, const std::string& name) {
   value.builder().emit(output_op, std::span(&value, 1), {{"name", name}});
@@ -166,10 +157,6 @@ FixedGradient gradient_of(Tensor state, const std::string& maxima, int64_t grid,
 }
 Tensor grain_gather(Tensor x, int64_t num_grains) {
   return x.builder().emit1(grain_gather_op, {x}, {{"grains", num_grains}});
-}
-
-std::vector<Tensor> all_reduce(std::span<const Tensor> xs, int64_t bucket) {
-  return xs.front().builder().emit(all_reduce_op, xs, {{"bucket", bucket}});
 }
 
 }  // namespace ringmaster::ops

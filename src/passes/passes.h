@@ -33,6 +33,7 @@ struct Recomputed {
 
 struct Settings {
   int ranks = 1;
+  int node_ranks = 1;                      // of them share memory with this one
   DType compute = DType::f32;              // of products
   std::span<const std::string> shadows{};  // weights that have a shadow in it
   bool split = false;                      // those weights are kept in two halves (split_masters.cpp)
@@ -77,11 +78,14 @@ void run(ir::Graph& graph, const Settings& settings, const RunOptions& options =
 // Throws Error (usage) naming the passes that can be disabled.
 void check_disabled(std::span<const std::string> names);
 
+// ---- partition: what of a program is this rank's, where the ranks of a node divide a step (partition.cpp)
+std::string partition(ir::Graph& graph, int node_rank);
+
 // ---- place: the last pass; where every value lies in the arena (place.cpp)
 struct PlaceOptions {
   int64_t local_grains = 1;                 // of this rank; 0: the grain regions do not run here
   std::vector<int64_t> scratch_bytes;       // by node id
-  const ir::StateLayout* states = nullptr;  // shared by all programs of a run
+  const ir::StateLayout* states = nullptr;  // of all programs of a run; says whether ranks of a node share memory
 };
 ir::Placement place(const ir::Graph& graph, const PlaceOptions& options);
 // The buffers of place without an offset: what lives when, with one grain and without scratch.

@@ -63,7 +63,7 @@ class Placer {
     last_.assign(static_cast<size_t>(graph_.num_values()), -1);
     sum_.assign(static_cast<size_t>(graph_.num_values()), ir::none);
     home_.assign(static_cast<size_t>(graph_.num_values()), {});
-    written_.assign(static_cast<size_t>(graph_.num_values()), nullptr);
+    written_.assign(static_cast<size_t>(graph_.num_values()), {});
     gradient_ = is_gradient(graph_);
     for (const ir::State& state : graph_.states()) states_[state.name] = &state;
     for (const ir::Region& region : graph_.regions()) {
@@ -81,7 +81,10 @@ class Placer {
           if (role == Role::grain_sum && is_added_where_made(v)) sum_[static_cast<size_t>(v)] = node.outputs[0];
           if (role == Role::output) use = end_;  // the host reads it after the run
           last_[static_cast<size_t>(v)] = std::max(last_[static_cast<size_t>(v)], use);
-          if (role == Role::state_write) written_[static_cast<size_t>(v)] = state_of(node);
+          if (role == Role::state_write) {
+            const int64_t begin = std::max<int64_t>(0, node.attrs.integer("begin"));
+            written_[static_cast<size_t>(v)] = {state_of(node), begin * size_of(graph_.type(v).dtype)};
+          }
         }
       }
     }
@@ -98,6 +101,10 @@ class Placer {
   // states, scalars and scratch, from the bottom up
   void place_fixed() {
     floor_ = options_.states != nullptr ? options_.states->end : 0;
+    if (options_.states != nullptr && options_.states->exchange_bytes > 0) {
+      exchange_ = options_.states->shared_bytes;
+      out_.buffers.push_back({exchange_, options_.states->exchange_bytes, 0, end_, Category::gradients, ir::none});
+    }
     int64_t scalars = 0;
     for (const ir::Region& region : graph_.regions()) {
       for (const NodeId id : region.nodes) {
@@ -146,19 +153,27 @@ class Placer {
     buffer.last = std::max({buffer.last, last_[static_cast<size_t>(v)], buffer.first});
   }
 
-  // What one collective moves lies in one piece, so that it is one message stream.
+  // What one collective moves lies in one piece, so that it is one message stream: where other ranks of the node read it, or wherever
+  // there is place from the first grain on.
   void group_collective(const Node& node) {
-    if (node.op->traits.role != Role::collective) return;
-    int64_t bytes = 0, first = end_;
-    std::vector<int64_t> offsets;
+    if (node.op->traits.role != Role::collective || node.inputs.empty()) return;
+    const std::vector<int64_t> offsets = ir::bucket_offsets(graph_, node);
+    const bool shared = options_.states != nullptr && options_.states->exchange_bytes > 0;
+    int64_t first = end_;
     for (const ValueId v : node.inputs) {
-      CHECK(ir::is_grain_exit(graph_.producer(v).op->traits.role), "a collective takes what leaves a grain region");
-      first = std::min(first, begin_[static_cast<size_t>(graph_.producer(v).region)]);
-      offsets.push_back(bytes);
-      bytes += ir::align_up(graph_.type(v).bytes());
+      const Node& maker = graph_.producer(v);
+      const bool leaves = ir::is_grain_exit(maker.op->traits.role);
+      first = std::min(first, leaves ? begin_[static_cast<size_t>(maker.region)]
+                                     : position_[static_cast<size_t>(graph_.value(v).producer)]);
     }
-    const int32_t buffer = new_buffer(bytes, first, first, Category::gradients, node.inputs.front());
-    for (size_t i = 0; i < node.inputs.size(); ++i) settle(node.inputs[i], {buffer, offsets[i]});
+    const int32_t buffer =
+        shared ? -1 : new_buffer(offsets.back(), first, first, Category::gradients, node.inputs.front());
+    for (size_t i = 0; i < node.inputs.size(); ++i)
+      settle(node.inputs[i], {buffer, (shared ? exchange_ : 0) + offsets[i]});
+    if (!shared) return;
+    exchange_ += offsets.back();
+    for (Buffer& b : out_.buffers)  // for reports
+      if (b.category == Category::gradients && b.value == ir::none) b.value = node.inputs.front();
   }
 
   void place_node(NodeId id) {
@@ -193,9 +208,11 @@ class Placer {
   int64_t exit_begins(size_t region, int64_t now) const { return options_.local_grains == 1 ? now : begin_[region]; }
 
   void place_exit(ValueId v, size_t region, int64_t now) {
-    if (home_[static_cast<size_t>(v)].buffer >= 0) return;
+    if (is_placed(v)) return;
     settle(v, {new_buffer(graph_.type(v).bytes(), exit_begins(region, now), now, Category::gradients, v), 0});
   }
+
+  bool is_placed(ValueId v) const { return home_[static_cast<size_t>(v)].offset >= 0; }
 
   // Does its op add it to the sum over the grains that reads it?
   bool is_added_where_made(ValueId v) const {
@@ -215,6 +232,7 @@ class Placer {
 
   void place_output(const Node& node, size_t i, int64_t now) {
     const ValueId v = node.outputs[i];
+    if (is_placed(v)) return;
     if (const ValueId sum = sum_[static_cast<size_t>(v)]; sum != ir::none) {
       place_exit(sum, static_cast<size_t>(node.region), now);
       return settle(v, home_[static_cast<size_t>(sum)]);
@@ -242,8 +260,7 @@ class Placer {
     if (graph_.type(from) != graph_.type(to) || home.grain_stride != 0) return false;
     for (size_t k = 0; k < node.inputs.size(); ++k)
       if (k != i && same_memory(home, home_[static_cast<size_t>(node.inputs[k])])) return false;
-    if (home.buffer < 0)
-      return home.state != nullptr && home.state == written_[static_cast<size_t>(to)] && state_dies(home.state, now);
+    if (home.buffer < 0) return home.state != nullptr && is_written(to, home) && state_dies(home.state, now);
     const Buffer& buffer = out_.buffers[static_cast<size_t>(home.buffer)];
     const bool whole = home.offset == 0 && buffer.bytes == ir::align_up(graph_.type(from).bytes());
     return whole && buffer.last <= now;
@@ -252,14 +269,18 @@ class Placer {
     return a.buffer >= 0 ? a.buffer == b.buffer : a.state != nullptr && a.state == b.state;
   }
 
-  // The memory of the state that v is written to, if the node at `now` may write there at once: who reads the old value has done
-  // so, and the node itself does not.
+  bool is_written(ValueId v, const Home& home) const {
+    const Written& written = written_[static_cast<size_t>(v)];
+    return home.state == written.state && home.offset == state_home(written.state->name).offset + written.begin;
+  }
+
+  // The memory of the state, or the part of one, that v is written to, if the node at `now` may write there at once: who reads the old
+  // value has done so, and the node itself does not.
   Home state_to_write(const Node& node, ValueId v, int64_t now) const {
-    const ir::State* state = written_[static_cast<size_t>(v)];
-    if (state == nullptr || graph_.type(v) != state->type || node.op->traits.role != Role::compute ||
-        node.inputs.empty())
-      return {};
-    const Home home = state_home(state->name);
+    const auto [state, begin] = written_[static_cast<size_t>(v)];
+    if (state == nullptr || node.op->traits.role != Role::compute || node.inputs.empty()) return {};
+    Home home = state_home(state->name);
+    home.offset += begin;
     for (const ValueId in : node.inputs)
       if (same_memory(home, home_[static_cast<size_t>(in)])) return {};
     return state_dies(state, now) ? home : Home{};
@@ -307,7 +328,12 @@ class Placer {
   size_t fixed_ = 0;
   std::vector<ValueId> sum_;  // by value: the sum over the grains that it is added to where it is made
   std::vector<Home> home_;
-  std::vector<const ir::State*> written_;
+  struct Written {
+    const ir::State* state = nullptr;
+    int64_t begin = 0;  // bytes
+  };
+  std::vector<Written> written_;  // by value: where a state_write wants it
+  int64_t exchange_ = 0;          // end of the buckets that other ranks of the node read
   std::unordered_map<std::string_view, const ir::State*> states_;  // by name
   std::map<const ir::State*, int64_t> state_used_;                 // the last use of a read or a view of it
   std::vector<bool> gradient_;                                     // by value

@@ -148,7 +148,7 @@ class Adviser {
     const bool changes_bits = !set.empty();
     Advice advice{.set = std::move(set),
                   .peak_bytes = point->peak_bytes,
-                  .process_bytes = process_bytes(point->peak_bytes, options_.ranks),
+                  .process_bytes = process_bytes(point->peak_bytes, options_.team.size),
                   .step_seconds = point->step_seconds,
                   .changes_bits = changes_bits};
     if (point->budget_bytes < frontier.none()) {

@@ -38,7 +38,9 @@ BenchStep::BenchStep(const config::Resolved& resolved, comm::Communicator& comm,
   const cost::Table costs = bench.costs != nullptr ? *bench.costs : share_costs(wire_, threads);
   const SessionOptions options{.programs = {.train = true, .threads = threads, .costs = &costs}, .profile = true};
   session_ = std::make_unique<Session>(config_, comm, options);
+  session_->allocate();
   session_->initialise(config_.training.seed);
+  comm::barrier(comm, "initialised");  // the first rank of a node writes for all
   phases_ = phase_runs(*session_, wire_);
   if (config_.data.source != "file") samples_ = data::open(config_).training;
   for (int64_t i = 0; i < bench.warmup; ++i) step();

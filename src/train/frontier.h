@@ -21,7 +21,7 @@ struct FrontierPoint {
 
 class Frontier {
  public:
-  // Of rank options.rank; `costs` must outlive this. Throws as compile() does.
+  // Of rank options.team.rank; `costs` must outlive this. Throws as compile() does.
   Frontier(config::Config config, const ProgramOptions& options, const cost::Table& costs);
   // Of what compile() made under mode none.
   Frontier(Programs programs, const ProgramOptions& options, const cost::Table& costs);

@@ -56,16 +56,18 @@ Loop::Loop(const LoopParts& parts)
     : p_(parts),
       config_(parts.resolved.config),
       phases_(phase_runs(parts.session, parts.wire)),
+      sentinel_(parts.session, parts.wire, phases_, config_.training.verify_interval),
       evaluator_(parts.session.executor(parts.session.recipe().evaluators.front().name)),
       step_samples_(samples_per_step(phases_)) {
   p_.progress.tokens_per_step = step_samples_ * p_.data.training->tokens_per_sample();
   const int64_t left = std::max<int64_t>(0, config_.training.steps - p_.progress.state.step);
   reserve_touched(p_.progress.step_seconds, static_cast<size_t>(left));
   if (p_.metrics != nullptr) p_.metrics->reserve(left);
-  comm::RingShape who = ring_of(parts.wire.comm());
   for (const PhaseRun& phase : phases_) {
     int64_t& bytes = run_wire_bytes_.emplace_back();
-    for (who.rank = 0; who.rank < who.size; ++who.rank) bytes += phase.sent(who).bytes / phase.phase().repeats;
+    const exec::Team& team = phase.program().team();
+    for (int rank = 0; rank < team.size; ++rank)
+      bytes += phase.sent_once(exec::planned_team(rank, team.size, team.node_size, team.segment_bytes)).bytes;
   }
 }
 
@@ -105,7 +107,10 @@ Loop::Outcome Loop::run_phase(PhaseRun& phase, int64_t repeat, Clock& clock) {
   clock.wire_bytes += run_wire_bytes_[static_cast<size_t>(&phase - phases_.data())];
   clock.comm += stats.comm_seconds;
   gemm_flops_ += stats.gemm_flops;
-  if (phase.committed()) return Outcome::committed;
+  if (phase.committed()) {
+    sentinel_.committed(phase, step);
+    return Outcome::committed;
+  }
   if (phase.needs_redo()) return Outcome::redo;
   if (phase.overflowed()) {
     record_skip(phase);
@@ -316,12 +321,14 @@ RankNumbers Loop::numbers() const {
   return {.grains = phases_.front().program().local_grains(),
           .peak_bytes_planned = p_.session.planned_peak_bytes(),
           .peak_bytes_measured = p_.session.measured_peak_bytes(),
-          .process_bytes_planned = process_bytes(p_.session.programs().peak_bytes(), p_.wire.comm().size()),
+          .process_bytes_planned = p_.session.programs().process_bytes(),
           .process_peak_bytes = peak_resident_bytes(),
           .process_pss_bytes = proportional_resident_bytes(),
-          .wire_bytes_sent_planned = p_.wire.planned().bytes,
+          .wire_bytes_sent_planned = p_.wire.planned().sent.bytes,
           .wire_bytes_sent_measured = sent.bytes,
           .messages_sent = sent.messages,
+          .node_bytes_read_planned = p_.wire.planned().read,
+          .node_bytes_read_measured = p_.wire.comm().traffic().read,
           .gemm_flops = gemm_flops_,
           .allocations_after_step_2 = heap_calls < 0 ? -1 : allocations_,
           .page_faults_after_step_2 = faults_};

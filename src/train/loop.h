@@ -4,6 +4,7 @@
 #pragma once
 #include "data/open.h"
 #include "train/phase_run.h"
+#include "train/sentinel.h"
 #include "train/summary.h"
 #include "train/terminal.h"
 #include "train/wire.h"
@@ -65,6 +66,7 @@ class Loop {
   LoopParts p_;
   const config::Config& config_;
   std::vector<PhaseRun> phases_;
+  Sentinel sentinel_;
   exec::Executor& evaluator_;
   int64_t step_samples_ = 0;             // that a step reads
   std::vector<int64_t> run_wire_bytes_;  // by phase: that all ranks send in one of its runs

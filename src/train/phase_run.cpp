@@ -17,9 +17,8 @@ PhaseRun::PhaseRun(Session& session, Wire& wire, size_t index, int64_t offset)
       weights_(weight_inputs(program_->graph())),
       counts_(weights_.size() + 1) {}
 
-comm::Sent PhaseRun::sent(const comm::RingShape& who) const {
-  const comm::Sent once = step_sent(program_->graph(), static_cast<int64_t>(counts_.size()), who);
-  return {.bytes = once.bytes * phase_->repeats, .messages = once.messages * phase_->repeats};
+comm::Sent PhaseRun::sent_once(const exec::Team& team) const {
+  return step_exchanged(program_->graph(), static_cast<int64_t>(counts_.size()), team).sent;
 }
 
 int64_t PhaseRun::samples_per_step() const {
@@ -56,7 +55,7 @@ void PhaseRun::run(const At& at) {
   committed_ = program_->output_scalar("commit") != 0;
   if (fixed_) fits_ = static_cast<int>(program_->output_scalar("fits"));
   if (scales_) loss_scale_ = program_->output_scalar("loss_scale");
-  wire_->ran(program_->graph());
+  wire_->ran(*program_);
 }
 
 std::vector<PhaseRun> phase_runs(Session& session, Wire& wire) {

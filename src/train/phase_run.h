@@ -21,7 +21,7 @@ class PhaseRun {
   const models::Phase& phase() const { return *phase_; }
   const std::string& name() const { return phase_->name; }
   exec::Executor& program() const { return *program_; }
-  comm::Sent sent(const comm::RingShape& who) const;  // by one rank in one step, the agreements included
+  comm::Sent sent_once(const exec::Team& team) const;  // by one rank in one run, the agreement included
 
   // Samples that a step reads here, all ranks together; 0 of a phase that only draws.
   int64_t samples_per_step() const;

@@ -30,19 +30,21 @@ const Compiled& highest(const Programs& programs) {
       [](const Compiled& a, const Compiled& b) { return a.placement.peak_bytes < b.placement.peak_bytes; });
 }
 
-RankPlan rank_plan(const Programs& programs, const comm::RingShape& who) {
+RankPlan rank_plan(const Programs& programs) {
   const Compiled& high = highest(programs);
-  RankPlan plan{.rank = who.rank,
+  RankPlan plan{.rank = programs.team.rank,
                 .grains = programs.deal.count,
                 .peak_bytes = high.placement.peak_bytes,
                 .by_category = ir::by_category(high.placement, programs.layout),
-                .process_bytes = process_bytes(high.placement.peak_bytes, who.size)};
+                .process_bytes = programs.process_bytes(),
+                .node_share_bytes = programs.node_share_bytes()};
   for (const models::Phase& phase : programs.recipe->phases) {
     const Compiled& program = *programs.find(phase.name);
     const auto num_scalars = static_cast<int64_t>(weight_inputs(program.graph).size()) + 1;
-    const comm::Sent sent = step_sent(program.graph, num_scalars, who);
-    plan.wire_bytes_sent += sent.bytes * phase.repeats;
-    plan.messages_sent += sent.messages * phase.repeats;
+    const exec::Exchanged once = step_exchanged(program.graph, num_scalars, programs.team);
+    plan.wire_bytes_sent += once.sent.bytes * phase.repeats;
+    plan.messages_sent += once.sent.messages * phase.repeats;
+    plan.node_bytes_read += once.read * phase.repeats;
     for (const ir::Region& region : program.graph.regions()) {
       const int64_t runs = region.kind == ir::RegionKind::for_grain ? programs.deal.count : 1;
       for (const ir::NodeId id : region.nodes)
@@ -110,22 +112,22 @@ PlanReport plan(const config::Resolved& resolved, const PlanOptions& options) {
   const config::Config& c = resolved.config;
   check_recipe(resolved);
   report.threads = options.threads > 0 ? options.threads : threads_per_rank(c.launch.threads_per_rank, options.ranks);
-  ProgramOptions programs{.train = true,
-                          .validation = true,
-                          .ranks = options.ranks,
-                          .threads = report.threads,
-                          .segment_bytes = c.comm.segment_bytes,
-                          .explain = true,
-                          .costs = &options.costs};
+  ProgramOptions programs{
+      .train = true, .validation = true, .threads = report.threads, .explain = true, .costs = &options.costs};
+  const auto team = [&](int rank) {  // all on one node
+    return exec::planned_team(rank, options.ranks, c.comm.shared_memory ? options.ranks : 1, c.comm.segment_bytes);
+  };
   std::optional<Programs> first;
   for (int rank = 0; rank < options.ranks; ++rank) {
-    programs.rank = rank;
+    programs.team = team(rank);
     Programs compiled = compile(c, programs);
-    report.per_rank.push_back(
-        rank_plan(compiled, {.rank = rank, .size = options.ranks, .segment_bytes = c.comm.segment_bytes}));
+    report.per_rank.push_back(rank_plan(compiled));
     report.flops_per_step += report.per_rank.back().gemm_flops;
     if (rank > 0) continue;
     report.plan_hash = compiled.hash();
+    if (compiled.team.shares())
+      report.shared_bytes_per_node =
+          compiled.layout.shared_bytes + compiled.team.node_size * compiled.layout.exchange_bytes;
     report.parameters = compiled.recipe->num_parameters();
     for (const models::Phase& phase : compiled.recipe->phases)
       report.instructions += compiled.find(phase.name)->graph.live_nodes();
@@ -140,8 +142,8 @@ PlanReport plan(const config::Resolved& resolved, const PlanOptions& options) {
   report.memory_limit = options.memory_bytes > 0 ? options.memory_bytes : limit.bytes;
   report.memory_source = options.memory_bytes > 0 ? "flag" : limit.source;
   for (const RankPlan& rank : report.per_rank)
-    report.fits = report.fits && (report.memory_limit == 0 || rank.process_bytes <= report.memory_limit);
-  programs.rank = 0;
+    report.fits = report.fits && (report.memory_limit == 0 || rank.node_share_bytes <= report.memory_limit);
+  programs.team = team(0);
   if (!report.fits)
     report.advice = advise(c, programs, report.memory_limit - beside_the_arena(options.ranks), options.costs);
   if (options.sweep > 0) {
@@ -177,7 +179,8 @@ nlohmann::json to_json(const PlanReport& r) {
                      {"by_category", by_category},
                      {"process_bytes", p.process_bytes},
                      {"wire_bytes_sent", p.wire_bytes_sent},
-                     {"messages_sent", p.messages_sent}});
+                     {"messages_sent", p.messages_sent},
+                     {"node_bytes_read", p.node_bytes_read}});
   }
   for (const PlanReport::Tensor& t : r.peak.tensors) tensors.push_back({{"name", t.name}, {"bytes", t.bytes}});
   return {{"schema", "ringmaster.plan/1"},
@@ -192,7 +195,7 @@ nlohmann::json to_json(const PlanReport& r) {
           {"flops_per_step", r.flops_per_step},
           {"predicted_step_seconds", r.predicted_step_seconds},
           {"exposed_comm_seconds", nullptr},
-          {"shared_memory_bytes_per_node", 0},
+          {"shared_memory_bytes_per_node", r.shared_bytes_per_node},
           {"per_rank", ranks},
           {"peak", {{"instruction", r.peak.instruction}, {"scope", r.peak.scope}, {"tensors", tensors}}},
           {"recompute", to_json(r.recompute)},
@@ -211,7 +214,7 @@ std::string to_text(const PlanReport& r) {
                         [](const RankPlan& a, const RankPlan& b) { return a.peak_bytes < b.peak_bytes; });
   std::string out = fmt::format("{} on {} rank{} x {} thread{}, {} on {}   {}: {} of {} a rank ({})\n\n", r.name,
                                 r.ranks, r.ranks == 1 ? "" : "s", r.threads, r.threads == 1 ? "" : "s", r.compute,
-                                r.isa, r.fits ? "fits" : "DOES NOT FIT", bytes_text(most.process_bytes),
+                                r.isa, r.fits ? "fits" : "DOES NOT FIT", bytes_text(most.node_share_bytes),
                                 bytes_text(r.memory_limit), r.memory_source);
   for (const Category category : categories) {
     const auto found = most.by_category.find(category);
@@ -240,6 +243,9 @@ std::string to_text(const PlanReport& r) {
     num_grains += p.grains;
   }
   if (r.ranks <= 16) out += fmt::format("grains         {}\n", grains);
+  if (r.shared_bytes_per_node > 0)
+    out += fmt::format("node           {} of memory shared by its {} ranks, {} read of the others a rank and step\n",
+                       bytes_text(r.shared_bytes_per_node), r.ranks, bytes_text(most.node_bytes_read));
   const std::string idle = about_idle_ranks(num_grains, r.ranks);
   if (!idle.empty()) out += fmt::format("idle           {}\n", idle);
   out += to_text(r.recompute);

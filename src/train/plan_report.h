@@ -31,7 +31,9 @@ struct RankPlan {
   int64_t peak_bytes = 0;                          // of the highest program
   std::map<ir::Category, int64_t> by_category;     // of that program; adds up to peak_bytes
   int64_t process_bytes = 0;                       // most that the process holds (VmHWM)
+  int64_t node_share_bytes = 0;                    // and its share of what all ranks of the node hold
   int64_t wire_bytes_sent = 0, messages_sent = 0;  // a step
+  int64_t node_bytes_read = 0;                     // a step; of the memory of other ranks of the node
   int64_t gemm_flops = 0;                          // a step
 };
 
@@ -42,6 +44,8 @@ struct PlanReport {
   int64_t parameters = 0;
   int64_t instructions = 0;    // nodes of a step's programs on rank 0
   int64_t flops_per_step = 0;  // GEMM, all ranks
+  int64_t shared_bytes_per_node =
+      0;  // states that its ranks have in common, and the buckets that they read of each other
   std::vector<RankPlan> per_rank;
   struct Tensor {
     std::string name;

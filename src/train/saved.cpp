@@ -156,8 +156,8 @@ void restore(const Session& session, const checkpoint::Loaded& loaded, WeightCho
   const bool imported = run_state(loaded).imported();
   for (const ir::State& tensor : session.programs().states) {
     if (!ir::is_saved(tensor.role)) continue;
-    if (imported && tensor.role == ir::StateRole::optimizer) {
-      std::memset(session.state(tensor.name), 0, static_cast<size_t>(tensor.type.bytes()));
+    if (imported && (tensor.role == ir::StateRole::optimizer || tensor.role == ir::StateRole::control)) {
+      session.clear(tensor);
       continue;
     }
     const DiskPlace place = disk_place(tensor);
@@ -167,7 +167,7 @@ void restore(const Session& session, const checkpoint::Loaded& loaded, WeightCho
     if (found == nullptr) found = loaded.find(place.kind, place.name);
     if (found == nullptr &&
         tensor.name.ends_with(nn::gradient_maxima)) {  // written before there were any: a step is done again
-      std::memset(session.state(tensor.name), 0, static_cast<size_t>(tensor.type.bytes()));
+      session.clear(tensor);
       continue;
     }
     if (found == nullptr) throw broken(loaded, fmt::format("has no tensor {}", tensor.name));

@@ -27,36 +27,48 @@ namespace {
 bool is_dealt(const ir::Graph& graph) { return graph.name() != "sampler" && graph.name() != "decoder"; }
 
 // Samplers speak in f32: their rows must have the same bits for any number of rows.
-Compiled compile_program(ir::Graph graph, const Programs& programs, const ProgramOptions& options) {
+Compiled transform(ir::Graph graph, const Programs& programs, const ProgramOptions& options) {
   const bool dealt = is_dealt(graph);
   passes::Recomputed recomputed;
   passes::run(graph,
-              {.ranks = dealt ? options.ranks : 1,
+              {.ranks = dealt ? options.team.size : 1,
+               .node_ranks = dealt ? options.team.node_size : 1,
                .compute = dealt ? programs.compute : DType::f32,
                .shadows = programs.shadows,
                .split = programs.split,
-               .one_grain = !dealt || programs.num_grains <= options.ranks,
+               .one_grain = !dealt || programs.num_grains <= options.team.size,
                .checkpointing = programs.checkpointing,
                .budget_bytes = programs.budget.bytes,
                .budget_share = programs.budget.share,
                .costs = options.costs,
                .recomputed = options.explain ? &recomputed : nullptr},
               {.dump_folder = options.dump_graph, .disabled = options.disabled_passes, .log = options.log});
-  exec::Prepared prepared = exec::prepare(graph, {.threads = options.threads,
-                                                  .rank = options.rank,
-                                                  .size = options.ranks,
-                                                  .segment_bytes = options.segment_bytes});
-  ir::Placement placement = passes::place(graph, {.local_grains = dealt ? programs.deal.count : 1,
-                                                  .scratch_bytes = prepared.scratch_bytes,
-                                                  .states = &programs.layout});
-  if (options.log) options.log(fmt::format("{}: place: peak {} bytes", graph.name(), placement.peak_bytes));
-  return {std::move(graph), std::move(prepared), std::move(placement), std::move(recomputed)};
+  std::string hash = sha256_hex(ir::print(graph));
+  if (dealt && options.team.shares()) {
+    const std::string effect = passes::partition(graph, options.team.node_rank);
+    if (options.log) options.log(fmt::format("{}: partition: {}", graph.name(), effect));
+    if (!options.dump_graph.empty())
+      write_file_atomic(Path(options.dump_graph) / fmt::format("{}-rank{}.txt", graph.name(), options.team.rank),
+                        ir::print(graph));
+  }
+  return {.graph = std::move(graph), .common_hash = std::move(hash), .recomputed = std::move(recomputed)};
+}
+
+// Kernels and places, once it is known how much of the arena the ranks of a node share.
+void place_program(Compiled& program, const Programs& programs, const ProgramOptions& options) {
+  const bool dealt = is_dealt(program.graph);
+  program.prepared = exec::prepare(program.graph, {.threads = options.threads, .team = options.team});
+  program.placement = passes::place(program.graph, {.local_grains = dealt ? programs.deal.count : 1,
+                                                    .scratch_bytes = program.prepared.scratch_bytes,
+                                                    .states = &programs.layout});
+  if (options.log)
+    options.log(fmt::format("{}: place: peak {} bytes", program.graph.name(), program.placement.peak_bytes));
 }
 
 // Exit 3 and not a visit by the out-of-memory killer.
-void check_memory(int64_t arena_bytes, const comm::Communicator& comm) {
-  const int64_t bytes = process_bytes(arena_bytes, comm.size());
+void check_memory(const Programs& programs, const comm::Communicator& comm) {
   const MemoryLimit limit = memory_limit(comm.node_size());
+  const int64_t bytes = limit.per_process ? programs.process_bytes() : programs.node_share_bytes();
   if (limit.bytes == 0 || bytes <= limit.bytes) return;
   const bool shared = !limit.per_process && comm.node_size() > 1;
   const std::string grants =
@@ -213,15 +225,20 @@ Programs compile(const config::Config& config, const ProgramOptions& options) {
     for (const ir::State& state : decoder->states())
       if (state.role == ir::StateRole::cache) programs.states.push_back(state);
   }
-  programs.layout = ir::lay_out(programs.states);
+  programs.team = options.team;
   programs.num_grains = config.training.global_batch_size / config.training.grain_size;
-  programs.deal = exec::deal(programs.num_grains, options.rank, options.ranks);
+  programs.deal = exec::deal(programs.num_grains, options.team.rank, options.team.size);
   const auto add = [&](ir::Graph graph) {
-    programs.compiled.push_back(compile_program(std::move(graph), programs, options));
+    programs.compiled.push_back(transform(std::move(graph), programs, options));
   };
   for (ir::Graph& graph : graphs) add(std::move(graph));
   if (options.sampler) add(models::trace_sampler(*programs.recipe, config));
   if (decoder) add(std::move(*decoder));
+  int64_t exchange = 0;
+  for (const Compiled& program : programs.compiled)
+    if (options.team.shares()) exchange = std::max(exchange, ir::exchanged_bytes(program.graph));
+  programs.layout = ir::lay_out(programs.states, exchange);
+  for (Compiled& program : programs.compiled) place_program(program, programs, options);
   return programs;
 }
 
@@ -237,14 +254,23 @@ int64_t Programs::peak_bytes() const {
   return peak;
 }
 
+// Each rank maps the segments of the others.
+int64_t Programs::process_bytes() const {
+  return train::process_bytes(peak_bytes() + (team.node_size - 1) * layout.exchange_bytes, team.size);
+}
+int64_t Programs::node_share_bytes() const {
+  return train::process_bytes(peak_bytes() - layout.shared_bytes + layout.shared_bytes / team.node_size, team.size);
+}
+
 std::string Programs::graph_hash() const {
   Sha256 sha;
-  for (const Compiled& program : compiled) sha.update(ir::print(program.graph));
+  for (const Compiled& program : compiled) sha.update(program.common_hash);
   return sha.hex();
 }
 
 std::string Programs::hash() const {
   std::string text = graph_hash();
+  for (const Compiled& program : compiled) text += "\n" + sha256_hex(ir::print(program.graph));
   for (const auto& [name, offset] : layout.offset) text += fmt::format("\n{} {}", name, offset);
   for (const Compiled& program : compiled) {
     for (const ir::Place& place : program.placement.values)
@@ -262,29 +288,36 @@ std::string about_idle_ranks(int64_t num_grains, int ranks) {
 }
 
 Session::Session(const config::Config& config, comm::Communicator& comm, const SessionOptions& options)
-    : config_(config) {
-  ProgramOptions programs = options.programs;
-  programs.rank = comm.rank();
-  programs.ranks = comm.size();
-  programs.segment_bytes = comm.options().segment_bytes;
-  threads_ = programs.threads;
+    : config_(config),
+      options_(options),
+      fabric_(comm, config.comm.shared_memory && options.programs.train),
+      threads_(options.programs.threads) {
+  options_.programs.team = fabric_.team();
   omp_set_num_threads(threads_);  // of this thread's teams; the environment has no say
-  programs_ = compile(config, programs);
+  programs_ = compile(config, options_.programs);
   ::malloc_trim(0);  // what planning took is given back before the arena is touched, not kept beside it
-  check_memory(programs_.peak_bytes(), comm);
-  arena_ = std::make_unique<exec::Arena>(programs_.peak_bytes());
+  check_memory(programs_, comm);
+  if (!fabric_.team().shares()) allocate();
+}
+
+void Session::allocate() {
+  if (arena_ != nullptr) return;
+  const ir::StateLayout& layout = programs_.layout;
+  arena_ = std::make_unique<exec::Arena>(programs_.peak_bytes(),
+                                         exec::ArenaShares{layout.shared_bytes, layout.exchange_bytes});
+  fabric_.share(*arena_);
   arena_->paint();
   for (const ir::State& s : programs_.states)  // rows that no token has reached meet weights of 0: they must be finite
-    if (s.role == ir::StateRole::cache) std::memset(state(s.name), 0, static_cast<size_t>(s.type.bytes()));
+    if (s.role == ir::StateRole::cache) clear(s);
   for (Compiled& program : programs_.compiled) {
-    if (options.adjust) options.adjust(program.placement);
+    if (options_.adjust) options_.adjust(program.placement);
     const bool dealt = is_dealt(program.graph);
-    executors_.push_back(std::make_unique<exec::Executor>(
-        program.graph, program.prepared, program.placement, programs_.layout, *arena_, comm,
-        exec::Executor::Options{.threads = threads_,
-                                .num_grains = dealt ? programs_.num_grains : 1,
-                                .deal = dealt ? programs_.deal : exec::Deal{0, 1},
-                                .profile = options.profile}));
+    executors_.push_back(
+        std::make_unique<exec::Executor>(program.graph, program.prepared, program.placement, layout, *arena_, fabric_,
+                                         exec::Executor::Options{.threads = threads_,
+                                                                 .num_grains = dealt ? programs_.num_grains : 1,
+                                                                 .deal = dealt ? programs_.deal : exec::Deal{0, 1},
+                                                                 .profile = options_.profile}));
   }
 }
 
@@ -311,7 +344,16 @@ checkpoint::TensorEntry Session::tensor(const ir::State& s) const {
           static_cast<const uint16_t*>(state(ir::remainder_name(s.name)))};
 }
 
+bool Session::writes(const ir::State& s) const {
+  return !ir::is_divided(s.role) || !fabric_.team().shares() || fabric_.team().node_rank == 0;
+}
+
+void Session::clear(const ir::State& s) const {
+  if (writes(s)) std::memset(state(s.name), 0, static_cast<size_t>(s.type.bytes()));
+}
+
 void Session::write(const ir::State& s, const void* bytes, int64_t begin, int64_t n) const {
+  if (!writes(s)) return;
   const std::string shadow = ir::shadow_name(s.name);
   if (is_split(s)) {
     split_into(static_cast<bf16*>(state(shadow)) + begin,
@@ -332,8 +374,7 @@ void Session::initialise(uint64_t seed) {
   omp_set_num_threads(threads_);
   const ir::StateLayout& layout = programs_.layout;
   for (const ir::State& state : programs_.states)
-    if (layout.offset.contains(state.name))
-      std::memset(this->state(state.name), 0, static_cast<size_t>(state.type.bytes()));
+    if (layout.offset.contains(state.name)) clear(state);
   std::vector<float> piece(1 << 18);  // of a weight that may have no f32 memory of its own
   for (const nn::Network& network : recipe().networks()) {
     for (const nn::Parameter& p : network.parameters()) {

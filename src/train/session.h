@@ -22,9 +22,8 @@ namespace ringmaster::train {
 struct ProgramOptions {
   bool train = false, validation = false, sampler = false;  // which programs
   bool decoder = false;  // the sampler a token at a time, if the recipe has one; its caches are states
-  int rank = 0, ranks = 1;
+  exec::Team team = {};
   int threads = 1;
-  int64_t segment_bytes = comm::Options{}.segment_bytes;
   bool explain = false;                // what recompute saves and costs, for a plan
   const cost::Table* costs = nullptr;  // what instructions take, where a budget is planned for; null: estimates
   std::string dump_graph;              // folder; empty: nowhere
@@ -35,6 +34,7 @@ struct ProgramOptions {
 // A program ready to be bound to an arena.
 struct Compiled {
   ir::Graph graph;
+  std::string common_hash;  // of the graph before the ranks of a node divided it: the same on every rank
   exec::Prepared prepared;
   ir::Placement placement;
   passes::Recomputed recomputed;  // where ProgramOptions::explain asks for it
@@ -49,13 +49,16 @@ struct Programs {
   std::unique_ptr<models::Recipe> recipe;
   std::vector<ir::State> states;  // of the run, in arena order: weights, what optimizers keep, caches
   ir::StateLayout layout;
+  exec::Team team;
   int64_t num_grains = 1;
   exec::Deal deal;                 // of this rank
   std::vector<Compiled> compiled;  // train, validation, sampler, decoder, as asked for
 
   const Compiled* find(std::string_view name) const;  // null if it was not asked for
   int64_t peak_bytes() const;                         // of the highest program
-  std::string graph_hash() const;                     // over the printed graphs; the same on every rank
+  int64_t process_bytes() const;                      // most that the process of the rank holds (VmHWM)
+  int64_t node_share_bytes() const;                   // the rank's share of what all ranks of its node hold
+  std::string graph_hash() const;                     // over the common hashes; the same on every rank
   std::string hash() const;                           // and over the layout of this rank
 };
 // Throws Error: unknown recipe, passes that do not exist, shapes that do not fit.
@@ -70,7 +73,7 @@ void check_recipe(const config::Resolved& resolved);
 ErrorInfo at_its_key(const config::Resolved& resolved, ErrorInfo info);
 
 struct SessionOptions {
-  ProgramOptions programs;  // rank and ranks are taken from the communicator
+  ProgramOptions programs;  // the team is taken from the communicator
   bool profile = false;
   std::function<void(ir::Placement&)> adjust = {};  // for tests: spoils the plan after it is made
 };
@@ -86,9 +89,11 @@ std::string about_idle_ranks(int64_t num_grains, int ranks);
 
 class Session {
  public:
-  // Compiles, checks that the machine grants the process (MemoryError, before any page is touched), allocates and paints it.
-  // `comm` must outlive the session. Blocks; talks to no other rank.
+  // Compiles and checks that the machine grants the process (MemoryError). `comm` must outlive the session. Talks to no other rank,
+  // and so has no memory yet where ranks of a node share it (comm.shared_memory, and only to train).
   Session(const config::Config& config, comm::Communicator& comm, const SessionOptions& options);
+  // Takes the memory, paints it, and binds the programs to it. All ranks call it. Blocks.
+  void allocate();
 
   const config::Config& config() const { return config_; }
   const Programs& programs() const { return programs_; }
@@ -102,17 +107,22 @@ class Session {
   // A state as checkpoints hold it: f32 under its name, of a split weight from both halves. Points into the arena.
   checkpoint::TensorEntry tensor(const ir::State& state) const;
   // Sets elements [begin, begin + n) of a state from dense row-major bytes of its type, which may be unaligned, and with a weight
-  // its shadow and remainder.
+  // its shadow and remainder. Of what the ranks of a node have in common only the first of them writes: who reads it next waits for
+  // that rank before (any collective of all ranks).
   void write(const ir::State& state, const void* bytes, int64_t begin, int64_t n) const;
-  void initialise(uint64_t seed);  // weights by their initialisers, averages like them, everything else 0
+  void clear(const ir::State& state) const;  // likewise; all bytes 0
+  void initialise(uint64_t seed);            // weights by their initialisers, averages like them, everything else 0
 
   int64_t planned_peak_bytes() const;  // of the programs that have run
   int64_t measured_peak_bytes() const { return arena_->touched_bytes(); }
 
  private:
   bool is_split(const ir::State& state) const;
+  bool writes(const ir::State& state) const;  // here, and not another rank of the node
 
   config::Config config_;
+  SessionOptions options_;
+  exec::Fabric fabric_;
   Programs programs_;
   int threads_ = 1;
   std::unique_ptr<exec::Arena> arena_;

@@ -75,6 +75,8 @@ Json summary_json(const End& end, const Facts& facts, const Progress& p,
   j["wire_bytes_sent_planned"] = column(ranks, &RankNumbers::wire_bytes_sent_planned);
   j["wire_bytes_sent_measured"] = column(ranks, &RankNumbers::wire_bytes_sent_measured);
   j["messages_sent"] = column(ranks, &RankNumbers::messages_sent);
+  j["node_bytes_read_planned"] = column(ranks, &RankNumbers::node_bytes_read_planned);
+  j["node_bytes_read_measured"] = column(ranks, &RankNumbers::node_bytes_read_measured);
   j["gemm_flops"] = column(ranks, &RankNumbers::gemm_flops);
   j["allocations_after_step_2"] = allocations(ranks);
   j["page_faults_after_step_2"] = column(ranks, &RankNumbers::page_faults_after_step_2);

@@ -17,6 +17,7 @@ struct RankNumbers {
   int64_t peak_bytes_planned = 0, peak_bytes_measured = 0;
   int64_t process_bytes_planned = 0, process_peak_bytes = 0, process_pss_bytes = 0;
   int64_t wire_bytes_sent_planned = 0, wire_bytes_sent_measured = 0, messages_sent = 0;
+  int64_t node_bytes_read_planned = 0, node_bytes_read_measured = 0;  // of the memory of other ranks of the node
   int64_t gemm_flops = 0;
   // calls of the heap by any thread in steps from the third on, their lines in metrics.jsonl included; -1: the program does not count
   int64_t allocations_after_step_2 = -1;

@@ -176,6 +176,8 @@ class Run {
                    .message = "compiled another program, or read another configuration, than rank 0",
                    .cure = "run the same build with the same configuration on every node"});
     });
+    session_->allocate();
+    wire_.shared(session_->programs().team);
     facts_ = {.ranks = wire_.comm().size(),
               .threads = num_threads(),
               .parameters = session_->recipe().num_parameters(),
@@ -209,7 +211,8 @@ class Run {
     for (const std::string& text : wire_.gather("granted", std::to_string(granted)))
       if (const int64_t bytes = std::stoll(text); bytes > 0 && (least == 0 || bytes < least)) least = bytes;
     if (!root_ || least == 0) return e;
-    programs.ranks = wire_.comm().size();  // and rank 0, which has as many grains as any
+    programs.team =
+        exec::team_of(wire_.comm(), resolved_.config.comm.shared_memory);  // of rank 0, with as many grains as any
     programs.dump_graph.clear();
     programs.log = nullptr;
     ErrorInfo info = e.info();

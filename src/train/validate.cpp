@@ -13,7 +13,7 @@ double validation_loss(exec::Executor& evaluator, const data::ValidationSamples&
   for (int64_t first = 0; first < samples.num_samples(); first += round) {
     feed_samples(evaluator, samples, first, grain_size);
     evaluator.run({.phase = models::evaluation, .first_sample = first}, grain_size);
-    wire.ran(evaluator.graph());
+    wire.ran(evaluator);
     for (const float grain : evaluator.output("sums")) sum += static_cast<double>(grain);
   }
   return sum / static_cast<double>(samples.num_targets());

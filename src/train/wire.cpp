@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/wire.h"
 
-#include "exec/prepare.h"
 #include "train/machine.h"
 
 #include <nlohmann/json.hpp>
@@ -13,10 +12,21 @@ namespace {
 
 using nlohmann::json;
 
-comm::RingShape shaped(comm::RingShape who, int64_t elements, int64_t element_bytes) {
-  who.elements = elements;
-  who.element_bytes = element_bytes;
-  return who;
+comm::RingShape ring(const exec::Team& team, int64_t elements, int64_t element_bytes) {
+  return {.elements = elements,
+          .element_bytes = element_bytes,
+          .rank = team.rank,
+          .size = team.size,
+          .segment_bytes = team.segment_bytes};
+}
+
+void add(exec::Exchanged& total, const comm::Sent& sent) {
+  total.sent.bytes += sent.bytes;
+  total.sent.messages += sent.messages;
+}
+void add(exec::Exchanged& total, const exec::Exchanged& more) {
+  add(total, more.sent);
+  total.read += more.read;
 }
 
 std::string pack(const ErrorInfo& e) {
@@ -41,42 +51,31 @@ ErrorInfo unpack(const std::string& text) {
 
 }  // namespace
 
-comm::RingShape ring_of(const comm::Communicator& comm) {
-  return {.rank = comm.rank(), .size = comm.size(), .segment_bytes = comm.options().segment_bytes};
-}
-
-comm::Sent program_sent(const ir::Graph& graph, comm::RingShape who) {
-  comm::Sent total;
-  for (const ir::Region& region : graph.regions()) {
-    for (const ir::NodeId id : region.nodes) {
-      if (graph.node(id).op->traits.role != ir::Role::collective) continue;
-      const comm::Sent sent =
-          comm::all_reduce_sent(shaped(who, exec::collective_elements(graph, graph.node(id)), size_of(DType::f32)));
-      total.bytes += sent.bytes;
-      total.messages += sent.messages;
-    }
-  }
+exec::Exchanged program_exchanged(const ir::Graph& graph, const exec::Team& team) {
+  exec::Exchanged total;
+  for (const ir::Region& region : graph.regions())
+    for (const ir::NodeId id : region.nodes)
+      if (graph.node(id).op->traits.role == ir::Role::collective)
+        add(total, exec::exchanged(graph, graph.node(id), team));
   return total;
 }
 
-comm::Sent step_sent(const ir::Graph& graph, int64_t num_scalars, const comm::RingShape& who) {
-  comm::Sent sent = program_sent(graph, who);
-  const comm::Sent scalars = comm::all_reduce_sent(shaped(who, num_scalars, size_of(DType::i64)));
-  sent.bytes += scalars.bytes;
-  sent.messages += scalars.messages;
-  return sent;
+exec::Exchanged step_exchanged(const ir::Graph& graph, int64_t num_scalars, const exec::Team& team) {
+  exec::Exchanged total = program_exchanged(graph, team);
+  add(total, comm::all_reduce_sent(ring(team, num_scalars, size_of(DType::i64))));
+  return total;
 }
 
-void Wire::add(const comm::Sent& sent) {
-  planned_.bytes += sent.bytes;
-  planned_.messages += sent.messages;
-}
+void Wire::ran(const exec::Executor& program) { add(planned_, program_exchanged(program.graph(), program.team())); }
 
-void Wire::ran(const ir::Graph& graph) { add(program_sent(graph, ring_of(comm_))); }
+void Wire::shared(const exec::Team& team) {
+  if (team.shares()) add(planned_, comm::NodeMemory::sent(ring(team, 0, 0)));
+}
 
 void Wire::sum(std::string_view name, std::span<int64_t> values) {
-  const comm::RingShape shape = shaped(ring_of(comm_), static_cast<int64_t>(values.size()), size_of(DType::i64));
-  add(comm::all_reduce_sent(shape));
+  const comm::RingShape shape =
+      ring(exec::team_of(comm_, false), static_cast<int64_t>(values.size()), size_of(DType::i64));
+  add(planned_, comm::all_reduce_sent(shape));
   scratch_.resize(std::max(scratch_.size(), static_cast<size_t>(comm::scratch_bytes(shape))));
   comm::all_reduce(comm_, comm::vector_of(name, values, scratch_));
 }
@@ -86,8 +85,9 @@ std::vector<std::string> Wire::gather(std::string_view name, std::string_view mi
   const auto ranks = static_cast<int64_t>(all.size());
   size_t longest = 0;
   for (const std::string& text : all) longest = std::max(longest, text.size());
-  add(comm::all_gather_sent(shaped(ring_of(comm_), ranks, size_of(DType::i64))));
-  add(comm::all_gather_sent(shaped(ring_of(comm_), ranks * static_cast<int64_t>(longest), size_of(DType::u8))));
+  const exec::Team team = exec::team_of(comm_, false);
+  add(planned_, comm::all_gather_sent(ring(team, ranks, size_of(DType::i64))));
+  add(planned_, comm::all_gather_sent(ring(team, ranks * static_cast<int64_t>(longest), size_of(DType::u8))));
   return all;
 }
 

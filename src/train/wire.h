@@ -3,7 +3,8 @@
 // training run goes through a Wire or is reported to it, so that the plan can be compared with what was counted.
 #pragma once
 #include "comm/comm.h"
-#include "ir/graph.h"
+#include "exec/exchange.h"
+#include "exec/executor.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -15,11 +16,10 @@
 
 namespace ringmaster::train {
 
-// What one run of a program sends; of `who` only rank, size and segment_bytes count.
-comm::Sent program_sent(const ir::Graph& graph, comm::RingShape who);
-// What a step sends: its program and the exchange of `num_scalars` integers before it.
-comm::Sent step_sent(const ir::Graph& graph, int64_t num_scalars, const comm::RingShape& who);
-comm::RingShape ring_of(const comm::Communicator& comm);
+// What one run of a program moves.
+exec::Exchanged program_exchanged(const ir::Graph& graph, const exec::Team& team);
+// What a step moves: its program and the exchange of `num_scalars` integers before it.
+exec::Exchanged step_exchanged(const ir::Graph& graph, int64_t num_scalars, const exec::Team& team);
 
 // An error that every rank has thrown together: nobody is left waiting, and one of them may say it.
 struct AgreedError : Error {
@@ -37,15 +37,15 @@ class Wire {
   // Runs `body`, which must not communicate, on every rank; if it throws on any, all throw the AgreedError
   // of the lowest such rank.
   void agree(std::string_view name, const std::function<void()>& body);
-  void ran(const ir::Graph& graph);  // a program has run once
+  void ran(const exec::Executor& program);  // once
+  void shared(const exec::Team& team);      // a session has allocated what the ranks of a node share
 
-  const comm::Sent& planned() const { return planned_; }  // by this rank, so far
+  const exec::Exchanged& planned() const { return planned_; }  // by this rank, so far
 
  private:
-  void add(const comm::Sent& sent);
   comm::Communicator& comm_;
   std::vector<std::byte> scratch_;  // of sum(), kept
-  comm::Sent planned_;
+  exec::Exchanged planned_;
 };
 
 }  // namespace ringmaster::train

@@ -4,6 +4,9 @@
 #include "comm/node.h"
 #include "reference.h"
 
+#include <sys/mman.h>
+
+#include <algorithm>
 #include <memory>
 
 namespace ringmaster::comm::suite {
@@ -33,7 +36,7 @@ template <typename T> void node_reduces(NodeMemory& memory, int64_t elements, Re
   auto read = [&, before = comm.traffic().read](Operation operation) mutable {
     const int64_t bytes = comm.traffic().read - before;
     before = comm.traffic().read;
-    require(bytes == node_bytes_read(operation, elements, sizeof(T), me, size),
+    require(bytes == node_bytes_read(operation, vector, me, size),
             fmt::format("{} read {} bytes", name(operation), bytes));
   };
   NodeCollective collective(memory);
@@ -60,6 +63,56 @@ template <typename T> void node_reduces(NodeMemory& memory, int64_t elements, Re
   require(same_bits(out.data(), want.data(), elements) && out.back() == T(7), "all_gather differs");
 }
 
+// Chunks as somebody else wants them, the first rank's empty; the result where the operand was.
+template <typename T> void node_reduces_in_place(NodeMemory& memory, int64_t elements) {
+  Communicator& comm = memory.comm();
+  const int me = comm.node_rank(), size = comm.node_size();
+  std::vector<int64_t> bounds{0};
+  for (int r = 1; r < size; ++r)
+    bounds.push_back(static_cast<int64_t>(mixed(static_cast<uint64_t>(elements * 9 + r)) % (elements + 1)));
+  bounds.push_back(elements);
+  std::ranges::sort(bounds);
+  const std::vector<T> mine = values_of<T>(me, elements), want = sums_in_rank_order<T>(size, elements, Reduce::sum);
+  const NodeVector vector{
+      .name = "suite.in_place", .dtype = dtype_of<T>::value, .offset = 0, .elements = elements, .bounds = bounds};
+  auto* segment = reinterpret_cast<T*>(memory.mine().data());
+  NodeCollective collective(memory);
+  std::copy(mine.begin(), mine.end(), segment);
+  collective.start_reduce_scatter(vector);
+  collective.wait();
+  const Chunk own = node_chunk(vector, me, size);
+  require(same_bits(segment + own.begin, want.data() + own.begin, own.end - own.begin), "a chunk by bounds differs");
+  require(same_bits(segment + own.end, mine.data() + own.end, elements - own.end), "another chunk has changed");
+  std::copy(mine.begin(), mine.end(), segment);
+  const int64_t before = comm.traffic().read;
+  collective.start_all_reduce(vector, NodeCollective::in_place);
+  collective.wait();
+  require(same_bits(segment, want.data(), elements), fmt::format("all_reduce of {} in place differs", elements));
+  require(comm.traffic().read - before == node_bytes_read(Operation::all_reduce, vector, me, size), "bytes read");
+}
+
+// What all ranks write, each its part; and segments at addresses that were chosen before.
+inline void node_has_in_common(Communicator& comm) {
+  constexpr int64_t page = 4096, each = 100;
+  void* const range = ::mmap(nullptr, 3 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  require(range != MAP_FAILED, "mmap");
+  auto* const at = static_cast<std::byte*>(range);
+  {
+    const int64_t bytes = each * comm.node_size();
+    require(bytes <= page, "too many ranks");
+    NodeMemory memory(comm, "suite.common",
+                      {.bytes = 100, .mine_at = at + page, .common_bytes = bytes, .common_at = at});
+    require(memory.mine().data() == at + page && memory.common().data() == at, "not where it was meant to be");
+    const int me = comm.node_rank();
+    std::memset(memory.common().data() + me * each, me + 1, each);
+    barrier(comm, "suite.common");
+    for (int64_t i = 0; i < bytes; ++i)
+      require(memory.common()[static_cast<size_t>(i)] == static_cast<std::byte>(i / each + 1), "common bytes differ");
+    barrier(comm, "suite.common");
+  }
+  ::munmap(range, 3 * page);
+}
+
 // One call behind the other without a pause, of other sizes and data each time: nobody may read what the next one brings.
 inline void node_hurries(NodeMemory& memory) {
   Communicator& comm = memory.comm();
@@ -80,7 +133,7 @@ inline void node_hurries(NodeMemory& memory) {
 
 // Three in flight, waited for forwards by even ranks and backwards by odd ones, a ring among them.
 inline void node_overlaps(Communicator& comm) {
-  NodeMemory memory(comm, "suite.channels", 3 * 8192, 3);
+  NodeMemory memory(comm, "suite.channels", {.bytes = 3 * 8192, .channels = 3});
   std::vector<std::unique_ptr<NodeCollective>> collectives;
   std::vector<std::vector<float>> outs;
   for (int i = 0; i < 3; ++i) {
@@ -102,7 +155,7 @@ inline void node_overlaps(Communicator& comm) {
 }
 
 inline void run_node(Communicator& comm) {
-  NodeMemory memory(comm, "suite.node", 64 + 8 * 300'000);
+  NodeMemory memory(comm, "suite.node", {.bytes = 64 + 8 * 300'000});
   const int size = comm.size();
   for (const int64_t elements : std::vector<int64_t>{0, 1, 2, size - 1, size, size + 1, 17, 1003, 300'000}) {
     node_reduces<float>(memory, elements, Reduce::sum);
@@ -110,8 +163,13 @@ inline void run_node(Communicator& comm) {
     node_reduces<int32_t>(memory, elements, Reduce::sum);
     node_reduces<double>(memory, elements, Reduce::sum);
   }
+  for (const int64_t elements : {0, 1, 40, 100'000}) {
+    node_reduces_in_place<int32_t>(memory, elements);
+    node_reduces_in_place<float>(memory, elements);
+  }
   node_hurries(memory);
   node_overlaps(comm);
+  node_has_in_common(comm);
 }
 
 }  // namespace ringmaster::comm::suite

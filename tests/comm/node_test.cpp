@@ -23,7 +23,7 @@ std::vector<std::optional<ErrorInfo>> errors_of(int size, const std::function<vo
   std::latch all_have_ended(size);  // nobody takes memory away that another one still reads
   run_ranks(size,
             [&](Communicator& comm) {
-              NodeMemory memory(comm, "node", 4096);
+              NodeMemory memory(comm, "node", {.bytes = 4096});
               try {
                 body(comm, memory);
               } catch (const Error& error) { errors[static_cast<size_t>(comm.rank())] = error.info(); }
@@ -57,7 +57,7 @@ TEST(NodeFailure, ACallThatDiffersIsRefusedByAllRanks) {
   const suite::Watchdog watchdog;
   const auto errors = errors_of(3, [](Communicator& comm, NodeMemory& memory) {
     NodeCollective collective(memory);
-    collective.start_all_reduce({.name = "bucket", .elements = comm.rank() == 2 ? 99 : 100}, nullptr);
+    collective.start_all_reduce({.name = "bucket", .elements = comm.rank() == 2 ? 99 : 100}, NodeCollective::in_place);
     collective.wait();
   });
   for (const auto& error : errors) {
@@ -70,7 +70,7 @@ TEST(NodeFailure, ACallThatDiffersIsRefusedByAllRanks) {
 TEST(NodeFailure, MemoryThatTheMachineLacksIsRefused) {
   EXPECT_NO_THROW(run_ranks(2, [](Communicator& comm) {
     try {
-      const NodeMemory memory(comm, "gradients", int64_t{1} << 50);
+      const NodeMemory memory(comm, "gradients", {.bytes = int64_t{1} << 50});
       suite::require(false, "it was granted");
     } catch (const Error& error) {
       suite::require(error.info().kind == ErrorKind::memory, error.info().message);

@@ -58,14 +58,15 @@ Outcome outcome_of(const std::string& program, const std::vector<std::string>& d
     ir::Graph graph = passes::graph_of(program);
     passes::run(graph, {}, {.disabled = disabled});
     outcome.nodes = graph.live_nodes();
+    Fabric fabric(comm);
     const Deal all = deal(1, 0, 1);
     const ir::StateLayout states = ir::lay_out(graph.states());
-    Prepared prepared = prepare(graph, {.threads = 2, .rank = 0, .size = 1});
+    Prepared prepared = prepare(graph, {.threads = 2});
     ir::Placement placement =
         passes::place(graph, {.local_grains = 1, .scratch_bytes = prepared.scratch_bytes, .states = &states});
     Arena arena(placement.peak_bytes);
     arena.paint();
-    Executor executor(std::move(graph), std::move(prepared), std::move(placement), states, arena, comm,
+    Executor executor(std::move(graph), std::move(prepared), std::move(placement), states, arena, fabric,
                       {.num_grains = 1, .deal = all});
     uint64_t what = 0;
     for (const char* name : {"a", "b", "row"}) {

@@ -40,7 +40,8 @@ step
   %rb f32[3] = state_read() name="b" shape=[3]
   %gb f32[3] = gradient(%rb)
   %v f32[5,3] = state_read() name="w.velocity" shape=[5,3]
-  %norm f32[] = global_norm(%gw, %gb)
+  %squares f64[2] = square_sums(%gw, %gb)
+  %norm f32[] = norm(%squares)
   %total f32[] = sum(%e) dims=[0]
   %n f32[] = scalar() name="n"
   %loss f32[] = div(%total, %n)
@@ -80,10 +81,11 @@ Outcome run_ranks_outcome(int ranks, int64_t grains, double poison = 0.0) {
   std::mutex mutex;
   comm::run_ranks(ranks, [&](comm::Communicator& comm) {
     ir::Graph graph = passes::graph_of(with_grains(grains));
+    Fabric fabric(comm);
     passes::run(graph, {.ranks = ranks});
     const Deal mine = deal(grains, comm.rank(), comm.size());
     const ir::StateLayout states = ir::lay_out(graph.states());
-    Prepared prepared = prepare(graph, {.threads = 1, .rank = comm.rank(), .size = comm.size()});
+    Prepared prepared = prepare(graph, {.threads = 1, .team = fabric.team()});
     ir::Placement placement =
         passes::place(graph, {.local_grains = mine.count, .scratch_bytes = prepared.scratch_bytes, .states = &states});
     const int64_t planned = placement.peak_bytes;
@@ -95,7 +97,7 @@ Outcome run_ranks_outcome(int ranks, int64_t grains, double poison = 0.0) {
     for (uint64_t i = 0; i < 15; ++i) state("w")[i] = draw(1, i);
     for (uint64_t i = 0; i < 3; ++i) state("b")[i] = draw(2, i);
     std::memset(state("w.velocity"), 0, 60);
-    Executor executor(std::move(graph), std::move(prepared), std::move(placement), states, arena, comm,
+    Executor executor(std::move(graph), std::move(prepared), std::move(placement), states, arena, fabric,
                       {.num_grains = grains, .deal = mine});
     for (int64_t g = 0; g < mine.count; ++g) {
       auto* x = static_cast<float*>(executor.input("x", g));

@@ -80,7 +80,7 @@ class TracedRun {
     arena_->paint();
     for (Planned& p : planned_) {
       programs_.push_back(std::make_unique<exec::Executor>(
-          std::move(p.graph), std::move(p.prepared), std::move(p.placement), layout_, *arena_, *comm_,
+          std::move(p.graph), std::move(p.prepared), std::move(p.placement), layout_, *arena_, fabric_,
           exec::Executor::Options{.threads = threads_, .num_grains = p.grains, .deal = {0, p.grains}}));
     }
     for (const ir::State& s : states_) std::memset(state(s.name), 0, static_cast<size_t>(s.type.bytes()));
@@ -103,6 +103,7 @@ class TracedRun {
   };
   std::unique_ptr<models::Recipe> recipe_;
   std::unique_ptr<comm::Communicator> comm_;
+  exec::Fabric fabric_{*comm_};
   int threads_ = train::threads_per_rank(0, 1);
   std::vector<ir::State> states_;
   ir::StateLayout layout_;

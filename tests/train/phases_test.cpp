@@ -109,6 +109,8 @@ TEST(Phases, FrozenParametersKeepTheirBitsAndAreNotSent) {
   const TinyRun run(yaml), start(yaml), frozen(yaml + with_group("match: '\\.h\\.0\\.', frozen: true"));
   ASSERT_EQ(run.train(2), 0);
   ASSERT_EQ(frozen.train(2), 0);
+  const int64_t bytes_read = run.summary()["node_bytes_read_measured"][0].get<int64_t>() -
+                             frozen.summary()["node_bytes_read_measured"][0].get<int64_t>();
   ASSERT_EQ(start.train(1, {"training.steps=1", "optimizer.lr=0"}), 0);
   const auto model = [](const TinyRun& r, const std::string& name) { return tensor(r, checkpoint::Kind::model, name); };
   const std::string first = "transformer.h.0.mlp.c_fc.weight", second = "transformer.h.1.mlp.c_fc.weight";
@@ -119,8 +121,15 @@ TEST(Phases, FrozenParametersKeepTheirBitsAndAreNotSent) {
   EXPECT_FALSE(tensor(frozen, checkpoint::Kind::optimizer, second + ".first_moment").empty());
   // a block of width C has 12 C^2 + 13 C gradients
   const int64_t C = 16, gradients = 4 * (12 * C * C + 13 * C), ranks = 2;
+  EXPECT_NEAR(static_cast<double>(bytes_read), static_cast<double>(4 * gradients / ranks),
+              4096.0);  // 3 steps, one twice
+  const TinyRun sends(yaml), sends_less(yaml + with_group("match: '\\.h\\.0\\.', frozen: true"));
+  ASSERT_EQ(sends.train(2, {"comm.shared_memory=false"}), 0);
+  ASSERT_EQ(sends_less.train(2, {"comm.shared_memory=false"}), 0);
+  EXPECT_EQ(sends_less.summary()["state_hash"], frozen.summary()["state_hash"]);
   const auto sent = [](const TinyRun& r) { return r.metrics("step").back()["wire_bytes_sent"].get<int64_t>(); };
-  EXPECT_NEAR(static_cast<double>(sent(run) - sent(frozen)), static_cast<double>(2 * (ranks - 1) * gradients), 2048.0);
+  EXPECT_NEAR(static_cast<double>(sent(sends) - sent(sends_less)), static_cast<double>(2 * (ranks - 1) * gradients),
+              2048.0);
 }
 
 TEST(Phases, FreezingEverythingIsRefusedAtItsLine) {

@@ -55,11 +55,11 @@ class TinyRun {
 
   // The exit code, which all ranks must agree on.
   int train(int ranks, const std::vector<std::string>& sets = {}) const { return start(ranks, options(sets)); }
-  static int start(int ranks, const TrainOptions& options) {
+  static int start(int ranks, const TrainOptions& options, int ranks_per_node = 0) {
     std::vector<int> codes(static_cast<size_t>(ranks), -1);
     comm::run_ranks(
         ranks, [&](comm::Communicator& comm) { codes[static_cast<size_t>(comm.rank())] = train::train(options, comm); },
-        {.timeout_s = 60});
+        {.timeout_s = 60, .ranks_per_node = ranks_per_node});
     for (const int code : codes) EXPECT_EQ(code, codes.front());
     return codes.front();
   }

@@ -51,8 +51,9 @@ void feed(exec::Executor& program, int64_t grain_size) {
 
 // Of one step from the initial weights, as rank 0 has them.
 Gradients gradients(const TinyRun& run, int64_t grain_size, int ranks) {
-  const config::Config c =
-      run.resolved({fmt::format("training.grain_size={}", grain_size), "training.numerics=fast"}).config;
+  const config::Config c = run.resolved({fmt::format("training.grain_size={}", grain_size), "training.numerics=fast",
+                                         "comm.shared_memory=false"})
+                               .config;
   Gradients found;
   comm::run_ranks(ranks,
                   [&](comm::Communicator& comm) {
@@ -61,8 +62,8 @@ Gradients gradients(const TinyRun& run, int64_t grain_size, int ranks) {
                     const Programs& programs = initial.programs();
                     ir::Graph graph = program_with_gradients(*programs.recipe, c);
                     passes::run(graph, {.ranks = ranks});
-                    exec::Prepared prepared = exec::prepare(
-                        graph, {.rank = comm.rank(), .size = ranks, .segment_bytes = comm.options().segment_bytes});
+                    exec::Fabric fabric(comm);
+                    exec::Prepared prepared = exec::prepare(graph, {.team = fabric.team()});
                     ir::Placement placement = passes::place(graph, {.local_grains = programs.deal.count,
                                                                     .scratch_bytes = prepared.scratch_bytes,
                                                                     .states = &programs.layout});
@@ -72,7 +73,7 @@ Gradients gradients(const TinyRun& run, int64_t grain_size, int ranks) {
                       std::memcpy(arena.data() + programs.layout.offset.at(s.name), initial.state(s.name),
                                   static_cast<size_t>(s.type.bytes()));
                     exec::Executor program(std::move(graph), std::move(prepared), std::move(placement), programs.layout,
-                                           arena, comm, {.num_grains = programs.num_grains, .deal = programs.deal});
+                                           arena, fabric, {.num_grains = programs.num_grains, .deal = programs.deal});
                     feed(program, grain_size);
                     int64_t count = count_entries(program, "mask");
                     Wire(comm).sum("weights", std::span(&count, 1));

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// global_norm: the square root of the sum of squares of all elements of all inputs.
+// square_sums: the sums of squares that a global norm adds up (norm.cpp), block by block: a block is 65,536 elements of one tensor.
 //   in  any number of f32 tensors; or of i32 ones, and behind them their grids f32[] (grids.cpp)
-//   out f32[]
-//   numerics: f64. A block is 65,536 elements of one tensor, summed in 16 lanes; block sums are added in block order, whoever
-//   computed them: the value depends on neither threads nor ranks.   errors: config if an input has another type.
+//   out f64[blocks]: those of input i from slot `firsts`[i] on, without `firsts` one input behind the other; 0 elsewhere, where other
+//       ranks fill them in
+//   numerics: f64, in 16 lanes; a sum depends on nothing but its block: neither on threads nor on who computes it.
+//   errors: config if an input has another type, or its blocks are not within `blocks`.
 #include "backend/cpu/grid.h"
 #include "backend/cpu/lanes.h"
 #include "core/error.h"
@@ -19,10 +20,27 @@ namespace {
 
 using ir::OpView;
 
-constexpr int64_t block_elements = 65536;
+const ir::AttrSpec attrs[] = {{"firsts", ir::Ints{}, false, "slot of the first block of each tensor"},
+                              {"blocks", int64_t{0}, false, "with `firsts`: of all ranks"}};
+
+// Slots of the first blocks of the tensors, and how many slots there are.
+struct Slots {
+  std::vector<int64_t> firsts;
+  int64_t all = 0;
+};
 
 bool is_fixed(const OpView& v) { return v.in[0].dtype == DType::i32; }
 size_t tensors_of(const OpView& v) { return v.in.size() / (is_fixed(v) ? 2 : 1); }
+
+Slots slots_of(const OpView& v) {
+  if (!v.attrs.ints("firsts").empty()) return {v.attrs.ints("firsts"), v.attrs.integer("blocks")};
+  Slots slots;
+  for (size_t i = 0; i < tensors_of(v); ++i) {
+    slots.firsts.push_back(slots.all);
+    slots.all += norm_blocks(v.in[i].shape.elements());
+  }
+  return slots;
+}
 
 std::vector<ir::Type> infer(const OpView& v) {
   const size_t tensors = tensors_of(v);
@@ -34,17 +52,26 @@ std::vector<ir::Type> infer(const OpView& v) {
   for (size_t i = tensors; i < v.in.size(); ++i)
     if (!(v.in[i] == f32({}))) refuse(v.in[i], "f32[], the grid of input " + std::to_string(i - tensors));
   if (tensors * (is_fixed(v) ? 2 : 1) != v.in.size()) refuse(v.in.back(), "as many grids as tensors of i32");
-  return {f32({})};
+  const Slots slots = slots_of(v);
+  bool fits = slots.firsts.size() == tensors;
+  for (size_t i = 0; fits && i < tensors; ++i)
+    fits = slots.firsts[i] >= 0 && slots.firsts[i] + norm_blocks(v.in[i].shape.elements()) <= slots.all;
+  if (!fits)
+    throw Error({.kind = ErrorKind::config,
+                 .message = fmt::format("firsts [{}] of {} blocks", fmt::join(slots.firsts, ","), slots.all),
+                 .expected = fmt::format("one for each of {} tensors, whose blocks end within them", tensors)});
+  return {{DType::f64, {slots.all}}};
 }
 
 void reference(const OpView& v, std::span<const ir::RefTensor> in, std::span<ir::RefTensor> out,
                const ir::RunContext&) {
-  double total = 0.0;
+  const Slots slots = slots_of(v);
   for (size_t i = 0; i < tensors_of(v); ++i) {
+    const auto first = static_cast<size_t>(slots.firsts[i]);
     const double grid = is_fixed(v) ? in[tensors_of(v) + i].data[0] : 1.0, by = grid == 0.0 ? 0.0 : 1.0 / grid;
-    for (const double x : in[i].data) total += x * by * x * by;
+    for (size_t k = 0; k < in[i].data.size(); ++k)
+      out[0].data[first + k / static_cast<size_t>(norm_block)] += in[i].data[k] * by * in[i].data[k] * by;
   }
-  out[0].data[0] = std::sqrt(total);
 }
 
 backend::Lanes load_element(const float* x, int64_t count) { return backend::load(x, count); }
@@ -70,40 +97,36 @@ template <typename T> double sum_of_squares(const T* x, int64_t n) {
 
 struct Block {
   size_t input;
-  int64_t begin, length;
+  int64_t begin, length, slot;
 };
 
 std::unique_ptr<ir::Kernel> cpu(const OpView& v, int threads) {
+  const Slots slots = slots_of(v);
   std::vector<Block> blocks;
   int64_t total = 0;
   for (size_t i = 0; i < tensors_of(v); ++i) {
     const int64_t n = v.in[i].shape.elements();
-    for (int64_t begin = 0; begin < n; begin += block_elements)
-      blocks.push_back({i, begin, std::min(block_elements, n - begin)});
+    for (int64_t begin = 0; begin < n; begin += norm_block)
+      blocks.push_back({i, begin, std::min(norm_block, n - begin), slots.firsts[i] + begin / norm_block});
     total += n;
   }
-  const auto count = static_cast<int64_t>(blocks.size());
   threads = threads_for(total, threads);
-  return ir::make_kernel(
-      [blocks = std::move(blocks), count, threads, fixed = is_fixed(v),
-       tensors = tensors_of(v)](const ir::KernelArgs& a) {
-        auto* sums = static_cast<double*>(a.scratch);
-        backend::parallel_for(threads, count, [&](int64_t i) {
-          const Block& block = blocks[static_cast<size_t>(i)];
-          if (!fixed) {
-            sums[i] = sum_of_squares(static_cast<const float*>(a.in[block.input]) + block.begin, block.length);
-            return;
-          }
-          // a power of 2, so that it may as well multiply the sum: no bit of a square is lost to it
-          const double unit = backend::inverse_of(*static_cast<const float*>(a.in[tensors + block.input]));
-          sums[i] =
-              unit * unit * sum_of_squares(static_cast<const int32_t*>(a.in[block.input]) + block.begin, block.length);
-        });
-        double all = 0.0;
-        for (int64_t i = 0; i < count; ++i) all += sums[i];
-        *a.output<float>(0) = static_cast<float>(std::sqrt(all));
-      },
-      count * static_cast<int64_t>(sizeof(double)));
+  return ir::make_kernel([blocks = std::move(blocks), threads, fixed = is_fixed(v), tensors = tensors_of(v),
+                          all = slots.all](const ir::KernelArgs& a) {
+    auto* const sums = a.output<double>(0);
+    std::fill_n(sums, all, 0.0);
+    backend::parallel_for(threads, static_cast<int64_t>(blocks.size()), [&](int64_t i) {
+      const Block& block = blocks[static_cast<size_t>(i)];
+      if (!fixed) {
+        sums[block.slot] = sum_of_squares(static_cast<const float*>(a.in[block.input]) + block.begin, block.length);
+        return;
+      }
+      // a power of 2, so that it may as well multiply the sum: no bit of a square is lost to it
+      const double unit = backend::inverse_of(*static_cast<const float*>(a.in[tensors + block.input]));
+      sums[block.slot] =
+          unit * unit * sum_of_squares(static_cast<const int32_t*>(a.in[block.input]) + block.begin, block.length);
+    });
+  });
 }
 
 std::vector<ir::Sample> samples() {
@@ -114,6 +137,10 @@ std::vector<ir::Sample> samples() {
   return {{.in = {q({1}), q({3, 5, 7}), q({17, 33}), f32({}), f32({}), f32({})},
            .fill = {integers, integers, integers, grid, grid, grid}},
           {.in = {q({65537}), q({0}), f32({}), f32({})}, .fill = {integers, integers, grid, grid}},
+          {.in = {q({65537}), q({3}), f32({}), f32({})},
+           .attrs = {{"firsts", ir::Ints{4, 0}}, {"blocks", int64_t{9}}},
+           .fill = {integers, integers, grid, grid}},
+          {.in = {x({0})}, .attrs = {{"firsts", ir::Ints{0}}, {"blocks", int64_t{4}}}},
           {.in = {x({})}},
           {.in = {x({1}), x({3, 5, 7}), x({17, 33})}},
           {.in = {x({0}), x({5})}},
@@ -123,20 +150,21 @@ std::vector<ir::Sample> samples() {
 
 }  // namespace
 
-const OpDef global_norm_op{.name = "global_norm",
-                           .doc = "square root of the sum of squares of all elements of all inputs",
+const OpDef square_sums_op{.name = "square_sums",
+                           .doc = "sums of squares of all elements of all inputs, by blocks of 65,536",
+                           .attrs = attrs,
                            .min_inputs = 1,
                            .max_inputs = -1,
                            .infer = infer,
                            .reference = reference,
                            .cpu = cpu,
                            .samples = samples,
-                           .traits = {.cast = ir::CastClass::f32, .differentiable = false}};
+                           .traits = {.cast = ir::CastClass::f32, .sums_blocks = true, .differentiable = false}};
 
-Tensor global_norm(std::span<const Tensor> gradients, std::span<const Tensor> grids) {
-  std::vector<Tensor> in(gradients.begin(), gradients.end());
+Tensor square_sums(std::span<const Tensor> xs, std::span<const Tensor> grids) {
+  std::vector<Tensor> in(xs.begin(), xs.end());
   in.insert(in.end(), grids.begin(), grids.end());
-  return gradients.front().builder().emit(global_norm_op, in).front();
+  return xs.front().builder().emit(square_sums_op, in).front();
 }
 
 }  // namespace ringmaster::ops
