@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Collectives of some ranks: whom they reach, what they leave alone, and how two groups keep out of each other's way.
+#include "node_suite.h"
 #include "ring_suite.h"
 
 #include <gtest/gtest.h>
@@ -100,6 +101,18 @@ TEST(Group, SeveralAtATimeInAnyOrder) {
         }
       },
       {.segment_bytes = 256, .ranks_per_node = 2}));
+}
+
+TEST(Place, ThreadsPlaySeveralNodes) {
+  const suite::Watchdog watchdog;
+  EXPECT_NO_THROW(
+      run_ranks(6,
+                [](Communicator& comm) {
+                  suite::require(comm.node_size() == 3 && comm.node_rank() == comm.rank() % 3, "nodes of three");
+                  suite::require(comm.lane() == std::vector<int>{comm.rank() % 3, comm.rank() % 3 + 3}, "lanes of two");
+                  suite::run_node(comm);
+                },
+                {.ranks_per_node = 3}));
 }
 
 TEST(Place, LanesGoAcrossNodesOfOneSize) {
