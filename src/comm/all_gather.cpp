@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// all_gather: rank r brings chunk r, all ranks end with all chunks.
-//   Ring, pipelined in segments: P - 1 steps, each rank sends every chunk but its successor's once: (P-1)/P of the vector,
-//   exactly when P divides it. all_gather_bytes pads to the longest and sends its length ahead: 2 collectives.
+// all_gather: rank r brings chunk r, all ranks end with all chunks. By ring or halving.
+//   all_gather_bytes pads to the longest and sends its length ahead: 2 collectives.
 #include "comm/collective.h"
 
 #include <algorithm>
@@ -9,19 +8,7 @@
 
 namespace ringmaster::comm {
 
-Schedule all_gather_schedule(int rank, int size) {
-  return {.operation = Operation::all_gather,
-          .chunks = size,
-          .first = rank,
-          .lead = 1,
-          .sends = size - 1,
-          .receives = size - 1};
-}
-
-void start_all_gather(Collective& collective, const Vector& vector) {
-  const Members who = collective.comm().members(vector.group);
-  collective.start(all_gather_schedule(who.index(), who.size()), vector, Reduce::sum);
-}
+void start_all_gather(Collective& collective, const Vector& vector) { collective.start(Operation::all_gather, vector); }
 
 void all_gather(Communicator& comm, const Vector& vector) {
   Collective collective(comm);
@@ -29,7 +16,7 @@ void all_gather(Communicator& comm, const Vector& vector) {
   collective.wait();
 }
 
-Sent all_gather_sent(const RingShape& shape) { return sent(all_gather_schedule(shape.rank, shape.size), shape); }
+Sent all_gather_sent(const RingShape& shape) { return sent(Operation::all_gather, shape); }
 
 std::vector<std::string> all_gather_bytes(Communicator& comm, std::string_view name, std::string_view mine) {
   const auto ranks = static_cast<size_t>(comm.size()), rank = static_cast<size_t>(comm.rank());

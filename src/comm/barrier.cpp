@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // barrier: nobody leaves before everybody has entered.   Dissemination: Hensgen, Finkel, Manber 1988
 //   ceil(log2 P) steps; in step k rank r tells rank r + 2^k and hears from rank r - 2^k. Payload 0, one header a step.
-#include "comm/collective.h"
+#include "comm/header.h"
 #include "comm/pending.h"
 
 namespace ringmaster::comm {

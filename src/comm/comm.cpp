@@ -43,18 +43,6 @@ ErrorInfo timeout_info(const Waiting& w) {
 
 }  // namespace
 
-const char* name(Operation operation) {
-  switch (operation) {
-    case Operation::message: return "message";
-    case Operation::barrier: return "barrier";
-    case Operation::reduce_scatter: return "reduce_scatter";
-    case Operation::all_gather: return "all_gather";
-    case Operation::all_reduce: return "all_reduce";
-    case Operation::broadcast: return "broadcast";
-  }
-  return "unknown";
-}
-
 int wire_tag(Tag tag) {
   CHECK(tag.group >= 0 && tag.group < most_groups && (tag.stream == 0 || tag.stream == 1), "group {}, stream {}",
         tag.group, tag.stream);

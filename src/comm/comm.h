@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // comm: what ranks say to each other. A Communicator moves bytes between two ranks without blocking; a Collective is one
-// reduce_scatter, all_gather, all_reduce or broadcast in flight over it, built on a pipelined ring (collective.h).
+// reduce_scatter, all_gather, all_reduce or broadcast in flight over it (collective.h), by one of several algorithms (schedule.h).
 //
 // Surprising: any wait advances every collective in flight, so ranks may wait for them in different orders, but they must
 // START them in the same order. Everything here belongs to one thread of a rank, the only one that may call MPI.
@@ -47,9 +47,6 @@ struct Tag {
 // numbers wrap, which is safe while fewer than most_in_flight collectives are in flight.
 int wire_tag(Tag tag);
 inline constexpr int most_in_flight = 8192 / most_groups;
-
-enum class Operation : uint8_t { message, barrier, reduce_scatter, all_gather, all_reduce, broadcast };
-const char* name(Operation operation);
 
 // What a rank waits for; goes into timeouts and failure reports.
 struct Waiting {
@@ -104,6 +101,10 @@ class Communicator {
 
   bool poll();  // advances every collective in flight; true if anything moved; never blocks
   void wait(Request& request, const Waiting& what);  // blocks; `what` fills the timeout's text
+  const Choice& choice() const { return choice_; }
+  void choose(const Choice& choice) {
+    choice_ = choice;
+  }  // of collectives started from here on; the same on every rank
   uint64_t next_sequence(int group = 0) { return sequence_[static_cast<size_t>(group)]++; }  // at a collective's start
   std::optional<Waiting> waiting() const;  // the oldest collective in flight
 
@@ -130,6 +131,7 @@ class Communicator {
   Place place_;
   Options options_;
   Traffic traffic_;
+  Choice choice_;
   std::array<uint64_t, most_groups> sequence_{};  // of the next collective, by group
   std::vector<InFlight*> in_flight_;              // in the order of their start
   std::function<void()> on_poll_;
@@ -156,15 +158,22 @@ struct Vector {
   void* data = nullptr;
   int64_t elements = 0;
   Bytes scratch = {};  // scratch_bytes(...) for the receives of a reduction; empty: the Collective keeps its own
-  const Group* group = nullptr;  // of whom; null: all ranks. Outlives the call
+  const Group* group = nullptr;                // of whom; null: all ranks. Outlives the call
+  Algorithm algorithm = Algorithm::automatic;  // as the communicator chooses
 };
 template <typename T>
 Vector vector_of(std::string_view name, std::span<T> values, Bytes scratch = {}, const Group* group = nullptr) {
-  return {name, dtype_of<T>::value, values.data(), static_cast<int64_t>(values.size()), scratch, group};
+  return {.name = name,
+          .dtype = dtype_of<T>::value,
+          .data = values.data(),
+          .elements = static_cast<int64_t>(values.size()),
+          .scratch = scratch,
+          .group = group};
 }
 
 struct Chunk {
   int64_t begin = 0, end = 0;  // elements
+  int64_t size() const { return end - begin; }
 };
 Chunk chunk_of(int64_t elements, int index, int count);  // contiguous, in order; sizes differ by at most one element
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // traffic: what a rank sends, counted and foretold.
 #pragma once
+#include "comm/algorithm.h"
+
 #include <cstdint>
 
 namespace ringmaster::comm {
-
-inline constexpr int64_t usual_segment_bytes = 262144;  // the largest message of a collective
 
 struct Sent {
   int64_t bytes = 0, messages = 0;
@@ -18,15 +18,18 @@ struct Traffic {
   Sent messages;     // point to point
 };
 
-// What `rank` will put on the wire, to the byte and the message; the plan prints it and tests count it.
+// What `rank` will put on the wire, to the byte and the message; the plan prints it and tests count it. Of a group, rank and size
+// are those within it.
 struct RingShape {
   int64_t elements = 0, element_bytes = 4;
   int rank = 0, size = 1;
   int64_t segment_bytes = usual_segment_bytes;
+  Choice choice = {};
 };
 Sent reduce_scatter_sent(const RingShape& shape);
 Sent all_gather_sent(const RingShape& shape);
 Sent all_reduce_sent(const RingShape& shape);
-int64_t scratch_bytes(const RingShape& shape);
+Sent broadcast_sent(const RingShape& shape, int root = 0);
+int64_t scratch_bytes(const RingShape& shape, Operation operation = Operation::all_reduce);
 
 }  // namespace ringmaster::comm

@@ -90,6 +90,14 @@ TEST_P(MpiRing, EqualsTheSequentialReference) {
   EXPECT_NE(ended.out.find(fmt::format("{{\"ok\":true,\"ranks\":{}}}", GetParam())), std::string::npos) << ended.out;
 }
 
+TEST(MpiAlgorithms, EqualASerialSumBelowAndAboveTheEagerLimit) {
+  for (const int segment_bytes : {512, 65536}) {
+    const Ended ended = mpirun(4, fmt::format("algorithms {}", segment_bytes));
+    EXPECT_EQ(ended.exit_code, 0) << ended.out;
+    EXPECT_NE(ended.out.find("{\"ok\":true,\"ranks\":4}"), std::string::npos) << ended.out;
+  }
+}
+
 // PMPI counts between the program and MPI: the ring's own counters have no part in it.
 void expect_counted(int ranks, int64_t elements) {
   const Folder folder;

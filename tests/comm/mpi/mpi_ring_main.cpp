@@ -2,8 +2,10 @@
 // mpi_ring: one rank of the ring's tests under mpirun. Rank 0 prints one JSON object and ends with 0, or any rank says what is
 // wrong on stderr and aborts the job with its exit code.
 //   mpi_ring suite SEGMENT_BYTES      every fact of ring_suite.h and node_suite.h
+//   mpi_ring algorithms SEGMENT_BYTES every fact of algorithm_suite.h
 //   mpi_ring count ELEMENTS           one all_reduce of f32 and what it planned to send, by rank; nothing else on the wire
 //   mpi_ring absent|stopped|killed|disagree   rank 1 never calls, is stopped, dies, or calls something else; the timeout is 1 s
+#include "../algorithm_suite.h"
 #include "../node_suite.h"
 #include "../ring_suite.h"
 
@@ -57,6 +59,11 @@ int run(Communicator& comm, std::string_view mode, int64_t number) {
       suite::run_all(comm);
       suite::run_node(comm);
       if (comm.rank() == 0) fmt::print("{{\"ok\":true,\"ranks\":{}}}\n", comm.size());
+    } else if (mode == "algorithms") {
+      suite::run_algorithms(comm);
+      suite::algorithms_overlap(comm);
+      suite::every_algorithm<int32_t>(comm, {1'000'003, 13}, Reduce::sum);
+      if (comm.rank() == 0) fmt::print("{{\"ok\":true,\"ranks\":{}}}\n", comm.size());
     } else if (mode == "count") {
       count(comm, number);
     } else {
@@ -82,7 +89,7 @@ int main(int argc, char** argv) {
   const int64_t number = argc > 2 ? std::atoll(argv[2]) : 64;
   const suite::Watchdog watchdog;
   Options options;
-  if (mode == "suite") options.segment_bytes = number;
+  if (mode == "suite" || mode == "algorithms") options.segment_bytes = number;
   if (mode == "absent" || mode == "stopped" || mode == "killed" || mode == "disagree") options.timeout_s = 1.0;
   const auto comm = launched_by_mpi() ? make_mpi(options) : make_single(options);
   return run(*comm, mode, number);
