@@ -2,6 +2,7 @@
 // bench step: the training step, timed. Machines drift, so nothing is compared but inside a pair: ours, its matrix products each
 // alone, the peer, then ours again; the median of the pairs' ratios counts, and above 1 ours is faster than the peer.
 #include "train/bench_step.h"
+#include "train/comm_choice.h"
 
 #include "launcher/bench_report.h"
 #include "launcher/commands.h"
@@ -231,6 +232,8 @@ int bench_step(const Arguments& arguments) {
   if (!comm::launched_by_mpi() && ranks > 1) return run_data_job(arguments, static_cast<int>(ranks));
 
   const auto comm = join_job(arguments, comm_options(resolved.config));
+  train::Wire wire(*comm);
+  train::choose_algorithms(wire, resolved.config.comm);
   train::BenchStep bench(resolved, *comm);
   std::optional<TorchPeer> peer;
   if (vs) peer.emplace(resolved.config, bench.session().threads());

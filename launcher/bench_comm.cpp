@@ -65,11 +65,17 @@ struct Call {
   int64_t elements = 0;  // of the whole vector; a multiple of the ranks
 };
 
-class RingWay final : public Way {
+// By messages.
+class MessageWay final : public Way {
  public:
-  RingWay(Communicator& comm, const Call& call) : collective_(comm), call_(call), data_(call.elements, DType::f32) {}
+  MessageWay(Communicator& comm, const Call& call, comm::Algorithm algorithm)
+      : collective_(comm), call_(call), algorithm_(algorithm), data_(call.elements, DType::f32) {}
   void run() override {
-    const comm::Vector vector{.name = "bench", .dtype = call_.dtype, .data = data_.data(), .elements = call_.elements};
+    const comm::Vector vector{.name = "bench",
+                              .dtype = call_.dtype,
+                              .data = data_.data(),
+                              .elements = call_.elements,
+                              .algorithm = algorithm_};
     if (call_.operation == Operation::all_reduce) comm::start_all_reduce(collective_, vector);
     if (call_.operation == Operation::reduce_scatter) comm::start_reduce_scatter(collective_, vector);
     if (call_.operation == Operation::all_gather) comm::start_all_gather(collective_, vector);
@@ -79,7 +85,8 @@ class RingWay final : public Way {
     const comm::RingShape shape{.elements = call_.elements,
                                 .rank = collective_.comm().rank(),
                                 .size = collective_.comm().size(),
-                                .segment_bytes = collective_.comm().options().segment_bytes};
+                                .segment_bytes = collective_.comm().options().segment_bytes,
+                                .choice = {algorithm_}};
     if (call_.operation == Operation::all_reduce) return comm::all_reduce_sent(shape);
     return call_.operation == Operation::all_gather ? comm::all_gather_sent(shape) : comm::reduce_scatter_sent(shape);
   }
@@ -87,6 +94,7 @@ class RingWay final : public Way {
  private:
   comm::Collective collective_;
   Call call_;
+  comm::Algorithm algorithm_;
   backend::PeakBuffer data_;
 };
 
@@ -166,7 +174,7 @@ struct Wanted {
 std::unique_ptr<Way> make_way(const std::string& name, Communicator& comm, const Call& call) {
   if (name == "mpi") return std::make_unique<MpiWay>(call);
   if (name == "node") return std::make_unique<NodeWay>(comm, call);
-  return std::make_unique<RingWay>(comm, call);
+  return std::make_unique<MessageWay>(comm, call, *comm::algorithm_from_name(name));
 }
 
 Size measure(Communicator& comm, const Wanted& wanted, int64_t bytes) {
@@ -286,6 +294,10 @@ std::string to_text(const std::vector<Size>& sizes, const Wanted& wanted, const 
                    machine.triad / 1e9, machine.ranks);
 }
 
+bool does(comm::Algorithm algorithm, Operation operation) {
+  return algorithm != comm::Algorithm::automatic && comm::can(algorithm, operation);
+}
+
 Wanted read(const Arguments& arguments, Operation operation, int ranks) {
   Wanted wanted;
   wanted.call.operation = operation;
@@ -295,7 +307,9 @@ Wanted read(const Arguments& arguments, Operation operation, int ranks) {
   wanted.pairs = arguments.integer("--pairs", {1, 1000}).value_or(usual_pairs);
   wanted.algorithms = words_of(arguments.value("--algorithm").value_or("node,ring"));
   for (const std::string& name : wanted.algorithms)
-    if (name != "ring" && name != "node") refuse("--algorithm", name, "ring, node, or both with a comma");
+    if (const auto algorithm = comm::algorithm_from_name(name);
+        name != "node" && !(algorithm && does(*algorithm, operation)))
+      refuse("--algorithm", name, "node, ring, halving, or (of all_reduce) tree, several with commas");
   wanted.peers = words_of(arguments.value("--vs").value_or(""));
   for (const std::string& name : wanted.peers) {
     if (name != "mpi" && name != "gloo") refuse("--vs", name, "mpi, gloo, or both with a comma");

@@ -112,6 +112,7 @@ int plan(const Arguments& arguments) {
                              .memory_bytes = memory.value_or(0),
                              .sweep = points(arguments)};
   options.costs = train::load_costs(options.threads);
+  options.choice = train::known_choice(resolved.config.comm, ranks);
   std::optional<train::Calibration> calibration;
   if (arguments.has("--calibrate")) {
     try {

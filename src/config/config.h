@@ -120,8 +120,9 @@ struct Metrics {
 
 struct Comm {
   double timeout_s = 300.0;        // a collective that makes no progress for this long ends the run (exit 5)
-  int64_t segment_bytes = 262144;  // ring messages
+  int64_t segment_bytes = 262144;  // the largest message of a collective
   bool shared_memory = true;       // the ranks of a node keep one copy of the states and read each other's gradients
+  std::string algorithm = "auto";  // of sums by messages: auto, ring, halving, tree
   bool operator==(const Comm&) const = default;
 };
 

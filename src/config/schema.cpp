@@ -264,7 +264,11 @@ std::vector<Key> run_keys() {
                                            "a collective without progress for this long ends the run",
                                            {.unit = "seconds", .effect = run}),
       row<&Config::comm, &Comm::segment_bytes>("comm.segment_bytes", {.range = {64, 1 << 30}, .is_bytes = true},
-                                               "size of a ring message", {.unit = "bytes", .effect = run}),
+                                               "the largest message of a collective", {.unit = "bytes", .effect = run}),
+      row<&Config::comm, &Comm::algorithm>("comm.algorithm", {.choices = {"auto", "ring", "halving", "tree"}},
+                                           "how gradients are summed over ranks; auto = the quickest by costs that are "
+                                           "measured once for a set of machines",
+                                           {.effect = run}),
       row<&Config::comm, &Comm::shared_memory>(
           "comm.shared_memory", {},
           "the ranks of a node keep one copy of weights and optimizer states and read each other's gradients",

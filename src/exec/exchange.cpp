@@ -39,7 +39,8 @@ comm::RingShape lane_shape(const Call& call, const Team& team) {
           .element_bytes = size_of(call.dtype),
           .rank = team.node,
           .size = team.nodes(),
-          .segment_bytes = team.segment_bytes};
+          .segment_bytes = team.segment_bytes,
+          .choice = team.choice};
 }
 
 bool takes_messages(const Call& call, const Team& team) { return !call.node_alone && team.nodes() > 1; }
@@ -53,6 +54,15 @@ Exchanged exchanged(const ir::Graph& graph, const ir::Node& node, const Team& te
   const Operation operation = call.operation == Operation::barrier ? Operation::all_gather : call.operation;
   if (team.shares()) all.read = comm::node_bytes_read(operation, vector_of(call), team.node_rank, team.node_size);
   return all;
+}
+
+std::string how(const ir::Graph& graph, const ir::Node& node, const Team& team) {
+  const Call call = call_of(graph, node);
+  if (!takes_messages(call, team)) return team.shares() ? "node" : "none";
+  const comm::RingShape lane = lane_shape(call, team);
+  const comm::Algorithm algorithm = team.choice.of(
+      {Operation::all_reduce, lane.elements * lane.element_bytes, lane.size, lane.segment_bytes});
+  return fmt::format("{}{}", team.shares() ? "node and " : "", comm::name(algorithm));
 }
 
 int64_t exchange_scratch_bytes(const ir::Graph& graph, const ir::Node& node, const Team& team) {

@@ -26,6 +26,7 @@ struct Exchanged {
   int64_t read = 0;  // bytes of peers' memory
 };
 Exchanged exchanged(const ir::Graph& graph, const ir::Node& node, const Team& team);
+std::string how(const ir::Graph& graph, const ir::Node& node, const Team& team);  // "node and ring", for people
 int64_t exchange_scratch_bytes(const ir::Graph& graph, const ir::Node& node, const Team& team);
 
 class Exchange {

@@ -12,6 +12,7 @@ struct Team {
   int node_rank = 0, node_size = 1;  // among the ranks that share memory; of 1 nobody does
   int node = 0;                      // among the nodes, each of as many ranks
   int64_t segment_bytes = comm::usual_segment_bytes;
+  comm::Choice choice = {};  // of algorithms between nodes
 
   int nodes() const { return size / node_size; }
   bool shares() const { return node_size > 1; }
@@ -21,7 +22,7 @@ struct Team {
 inline Team team_of(const comm::Communicator& comm, bool share_memory) {
   const bool shares = share_memory && !comm.lane().empty() && comm.node_size() > 1;
   Team team{
-      .rank = comm.rank(), .size = comm.size(), .node = comm.rank(), .segment_bytes = comm.options().segment_bytes};
+      .rank = comm.rank(), .size = comm.size(), .node = comm.rank(), .segment_bytes = comm.options().segment_bytes, .choice = comm.choice()};
   if (!shares) return team;
   team.node_rank = comm.node_rank();
   team.node_size = comm.node_size();
@@ -30,14 +31,16 @@ inline Team team_of(const comm::Communicator& comm, bool share_memory) {
 }
 
 // A rank of a job that is only planned, `node_size` ranks on each node one after the other; 1: no memory is shared.
-inline Team planned_team(int rank, int size, int node_size, int64_t segment_bytes) {
+inline Team planned_team(int rank, int size, int node_size, int64_t segment_bytes,
+                         const comm::Choice& choice = {}) {
   if (size % node_size != 0) node_size = 1;
   return {.rank = rank,
           .size = size,
           .node_rank = rank % node_size,
           .node_size = node_size,
           .node = rank / node_size,
-          .segment_bytes = segment_bytes};
+          .segment_bytes = segment_bytes,
+          .choice = choice};
 }
 
 }  // namespace ringmaster::exec

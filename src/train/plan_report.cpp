@@ -115,7 +115,8 @@ PlanReport plan(const config::Resolved& resolved, const PlanOptions& options) {
   ProgramOptions programs{
       .train = true, .validation = true, .threads = report.threads, .explain = true, .costs = &options.costs};
   const auto team = [&](int rank) {  // all on one node
-    return exec::planned_team(rank, options.ranks, c.comm.shared_memory ? options.ranks : 1, c.comm.segment_bytes);
+    return exec::planned_team(rank, options.ranks, c.comm.shared_memory ? options.ranks : 1, c.comm.segment_bytes,
+                              options.choice);
   };
   std::optional<Programs> first;
   for (int rank = 0; rank < options.ranks; ++rank) {
@@ -129,8 +130,11 @@ PlanReport plan(const config::Resolved& resolved, const PlanOptions& options) {
       report.shared_bytes_per_node =
           compiled.layout.shared_bytes + compiled.team.node_size * compiled.layout.exchange_bytes;
     report.parameters = compiled.recipe->num_parameters();
-    for (const models::Phase& phase : compiled.recipe->phases)
-      report.instructions += compiled.find(phase.name)->graph.live_nodes();
+    for (const models::Phase& phase : compiled.recipe->phases) {
+      const ir::Graph& graph = compiled.find(phase.name)->graph;
+      report.instructions += graph.live_nodes();
+      std::ranges::copy(collectives_of(graph, compiled.team), std::back_inserter(report.collectives));
+    }
     report.peak = find_peak(highest(compiled));
     report.timeline = timeline_of(highest(compiled), compiled.layout);
     report.recompute = recompute_report(compiled, c, options.costs);
@@ -182,6 +186,9 @@ nlohmann::json to_json(const PlanReport& r) {
                      {"messages_sent", p.messages_sent},
                      {"node_bytes_read", p.node_bytes_read}});
   }
+  json collectives = json::array();
+  for (const PlannedCollective& one : r.collectives)
+    collectives.push_back({{"program", one.program}, {"bytes", one.bytes}, {"algorithm", one.algorithm}});
   for (const PlanReport::Tensor& t : r.peak.tensors) tensors.push_back({{"name", t.name}, {"bytes", t.bytes}});
   return {{"schema", "ringmaster.plan/1"},
           {"ranks", r.ranks},
@@ -197,6 +204,7 @@ nlohmann::json to_json(const PlanReport& r) {
           {"exposed_comm_seconds", nullptr},
           {"shared_memory_bytes_per_node", r.shared_bytes_per_node},
           {"per_rank", ranks},
+          {"collectives", collectives},
           {"peak", {{"instruction", r.peak.instruction}, {"scope", r.peak.scope}, {"tensors", tensors}}},
           {"recompute", to_json(r.recompute)},
           {"advice", to_json(r.advice)},
@@ -234,6 +242,14 @@ std::string to_text(const PlanReport& r) {
       fmt::format("step           {} parameters, {}FLOP in matrix products, {} on the wire\n",
                   count_text(static_cast<double>(r.parameters), " "),
                   count_text(static_cast<double>(r.flops_per_step), " "), bytes_text(most.wire_bytes_sent) + " a rank");
+  std::map<std::string, std::pair<int, int64_t>> sums;  // how many and bytes, by algorithm
+  for (const PlannedCollective& one : r.collectives) {
+    auto& [count, bytes] = sums[one.algorithm];
+    count += 1;
+    bytes += one.bytes;
+  }
+  for (const auto& [algorithm, sum] : sums)
+    out += fmt::format("sums           {} of {} by {}\n", sum.first, bytes_text(sum.second), algorithm);
   out += fmt::format("time           {} a step without communication, {}\n", short_seconds(r.predicted_step_seconds),
                      r.calibrated ? "as measured on this machine" : "estimated: --calibrate measures this machine");
   std::string grains;

@@ -4,6 +4,7 @@
 #include "config/load.h"
 #include "ir/placement.h"
 #include "train/advice.h"
+#include "train/comm_choice.h"
 #include "train/frontier.h"
 #include "train/recompute_report.h"
 #include "train/timeline.h"
@@ -23,6 +24,7 @@ struct PlanOptions {
   int64_t memory_bytes = 0;  // --memory, for the process of each rank; 0: the limit of this machine
   int sweep = 0;             // so many budgets, 2 or more; 0: none
   cost::Table costs = {};    // of `threads`; empty: estimates
+  comm::Choice choice = {};  // of collectives
 };
 
 struct RankPlan {
@@ -47,6 +49,7 @@ struct PlanReport {
   int64_t shared_bytes_per_node =
       0;  // states that its ranks have in common, and the buckets that they read of each other
   std::vector<RankPlan> per_rank;
+  std::vector<PlannedCollective> collectives;  // of each phase, in the order of its program
   struct Tensor {
     std::string name;
     int64_t bytes = 0;

@@ -7,6 +7,7 @@
 #include "models/models.h"
 #include "passes/passes.h"
 #include "train/advice.h"
+#include "train/comm_choice.h"
 #include "train/costs.h"
 #include "train/loop.h"
 #include "train/machine.h"
@@ -148,6 +149,7 @@ class Run {
 
   void build_session() {
     costs_ = share_costs(wire_, num_threads());
+    choose_algorithms(wire_, resolved_.config.comm);
     SessionOptions session;
     session.programs = {.train = true,
                         .validation = true,
@@ -178,6 +180,10 @@ class Run {
     });
     session_->allocate();
     wire_.shared(session_->programs().team);
+    for (const models::Phase& phase : session_->recipe().phases)
+      for (const PlannedCollective& one :
+           collectives_of(session_->programs().find(phase.name)->graph, session_->programs().team))
+        log_.line(fmt::format("{}: sum of {} bytes by {}", one.program, one.bytes, one.algorithm));
     facts_ = {.ranks = wire_.comm().size(),
               .threads = num_threads(),
               .parameters = session_->recipe().num_parameters(),

@@ -17,7 +17,8 @@ comm::RingShape ring(const exec::Team& team, int64_t elements, int64_t element_b
           .element_bytes = element_bytes,
           .rank = team.rank,
           .size = team.size,
-          .segment_bytes = team.segment_bytes};
+          .segment_bytes = team.segment_bytes,
+          .choice = team.choice};
 }
 
 void add(exec::Exchanged& total, const comm::Sent& sent) {
@@ -67,6 +68,8 @@ exec::Exchanged step_exchanged(const ir::Graph& graph, int64_t num_scalars, cons
 }
 
 void Wire::ran(const exec::Executor& program) { add(planned_, program_exchanged(program.graph(), program.team())); }
+
+void Wire::add(const comm::Sent& sent) { train::add(planned_, sent); }
 
 void Wire::shared(const exec::Team& team) {
   if (team.shares()) add(planned_, comm::NodeMemory::sent(ring(team, 0, 0)));

@@ -39,6 +39,7 @@ class Wire {
   void agree(std::string_view name, const std::function<void()>& body);
   void ran(const exec::Executor& program);  // once
   void shared(const exec::Team& team);      // a session has allocated what the ranks of a node share
+  void add(const comm::Sent& sent);         // more was meant to be sent
 
   const exec::Exchanged& planned() const { return planned_; }  // by this rank, so far
 

@@ -65,7 +65,7 @@ assert re.fullmatch(r".*/tiny\.yaml:2:3", shown["model.layers"]["origin"]) and s
 assert set(shown) - {"schema"} == {row["key"] for row in ask("config_schema", "keys", "config", "schema")["keys"]}
 
 plan = ask("plan", "ranks threads_per_rank isa calibrated plan_hash parameters flops_per_step predicted_step_seconds "
-           "exposed_comm_seconds shared_memory_bytes_per_node per_rank peak recompute memory advice sweep",
+           "exposed_comm_seconds shared_memory_bytes_per_node per_rank collectives peak recompute memory advice sweep",
            "plan", work + "/tiny.yaml", "--ranks", "3", "--sweep")
 assert len(plan["sweep"]) == 16 and plan["instructions"] > 100
 assert len(ask("plan", "sweep", "plan", work + "/tiny.yaml", "--sweep", "--points", "5")["sweep"]) == 5

@@ -41,7 +41,7 @@ class TinyRun {
 
   // `sets` win over what makes the run tiny.
   config::Resolved resolved(const std::vector<std::string>& sets = {}) const {
-    write(temp_ / "tiny.yaml", yaml_ + "launch: {threads_per_rank: 1}\ncomm: {timeout_s: 60}\n");
+    write(temp_ / "tiny.yaml", yaml_ + "launch: {threads_per_rank: 1}\ncomm: {timeout_s: 60, algorithm: ring}\n");
     std::vector<config::Flag> flags{{"--run-dir", "output.dir", folder().string()}};
     bool has_data = yaml_.find("data:") != std::string::npos;
     for (const std::string& set : sets) has_data = has_data || set.starts_with("data.path=");
