@@ -22,7 +22,7 @@ class CommChoice : public testing::Test {
       Wire wire(comm);
       choose_algorithms(wire, {.algorithm = algorithm});
       choices[static_cast<size_t>(comm.rank())] = comm.choice();
-      EXPECT_EQ(wire.planned(), comm.traffic().payload);
+      EXPECT_EQ(wire.planned().sent, comm.traffic().payload);
       if (comm.rank() == 0) bytes = comm.traffic().payload.bytes;
     });
     for (const comm::Choice& choice : choices) {
@@ -73,7 +73,7 @@ TEST_F(CommChoice, ARunHasTheSameBitsByEveryAlgorithm) {
   ASSERT_EQ(run.train(1), 0);
   for (const char* algorithm : {"auto", "ring", "halving", "tree"}) {
     const TinyRun other;
-    ASSERT_EQ(other.train(3, {fmt::format("comm.algorithm={}", algorithm)}), 0);
+    ASSERT_EQ(other.train(3, {fmt::format("comm.algorithm={}", algorithm), "comm.shared_memory=false"}), 0);
     EXPECT_EQ(other.summary()["state_hash"], run.summary()["state_hash"]) << algorithm;
     EXPECT_EQ(other.losses(), run.losses()) << algorithm;
     EXPECT_EQ(other.summary()["wire_bytes_sent_planned"], other.summary()["wire_bytes_sent_measured"]) << algorithm;
@@ -84,15 +84,17 @@ TEST_F(CommChoice, APlanSaysByWhichAlgorithmEachBucketIsSummed) {
   const TinyRun run;
   for (const auto algorithm : comm::algorithms) {
     const std::string name = comm::name(algorithm);
-    const config::Resolved resolved = run.resolved({"comm.algorithm=" + name});
+    const config::Resolved resolved = run.resolved({"comm.algorithm=" + name, "comm.shared_memory=false"});
     const PlanReport report = plan(resolved, {.ranks = 3, .choice = known_choice(resolved.config.comm, 3)});
     ASSERT_FALSE(report.collectives.empty());
     for (const PlannedCollective& one : report.collectives) {
-      EXPECT_EQ(one.algorithm, algorithm);
+      EXPECT_EQ(one.algorithm, name);
       EXPECT_GT(one.bytes, 0);
     }
     EXPECT_EQ(to_json(report)["collectives"][0]["algorithm"], name);
-    EXPECT_NE(to_text(report).find("sums by " + name), std::string::npos);
+    const PlanReport shared = plan(run.resolved({"comm.algorithm=" + name}), {.ranks = 3});
+    EXPECT_EQ(shared.collectives.front().algorithm, "node");
+    EXPECT_NE(to_text(report).find(" by " + name), std::string::npos);
   }
 }
 
