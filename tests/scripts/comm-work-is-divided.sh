@@ -26,6 +26,7 @@ launch:
   threads_per_rank: 1
 YAML
 
+export RINGMASTER_CACHE_DIR=$work/cache  # costs of collectives are measured anew
 for ranks in 1 2 3 4 6; do
   PMPI_COUNT_FILE=$work/count.$ranks LD_PRELOAD=$counter \
     "$program" train "$work/five.yaml" --ranks $ranks --run-dir "$work/run-$ranks" --quiet
@@ -58,7 +59,7 @@ for ranks in (2, 3, 4, 6):
     for same in ("loss", "validation_loss", "params_hash", "state_hash", "redone_steps"):
         assert run[same] == alone[same], (ranks, same, run[same], alone[same])
     counted = [json.load(open(f"{work}/count.{ranks}.{rank}")) for rank in range(ranks)]
-    assert all(c["other_calls"] == 0 for c in counted), counted
+    assert all(c["other_calls"] == 2 for c in counted), counted  # at the start: who shares a node
     payload = [c["payload"]["bytes"] for c in counted]
     assert min(payload) > 0 and payload == run["wire_bytes_sent_measured"] == run["wire_bytes_sent_planned"], (payload, run)
 PYTHON
