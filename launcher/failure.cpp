@@ -101,6 +101,8 @@ train::Json summary(const config::Config& config, const train::Json& step) {
   return json;
 }
 
+train::Json read_json(const Path& path) { return train::Json::parse(read_file(path)); }
+
 std::string indented(const std::string& text) {
   std::string out = "    ";
   for (const char c : text) out += c == '\n' ? std::string("\n    ") : std::string(1, c);
@@ -124,6 +126,19 @@ bool RunFiles::written(const char* name) const {
   const Stamp& then = before_.at(name);
   return now.inode != 0 && (now.inode != then.inode || now.modified.tv_sec != then.modified.tv_sec ||
                             now.modified.tv_nsec != then.modified.tv_nsec);
+}
+
+int tell_closed_run(const RunFiles& files) {
+  const int code = read_json(files.folder() / "summary.json").at("exit_code").get<int>();
+  note("mpirun did not end within 10 s of its ranks, as where a host can not be reached, and was ended");
+  if (files.written("failure.json")) {
+    const train::Json failure = read_json(files.folder() / "failure.json");
+    report({.kind = ErrorKind::rank,
+            .message = fmt::format("rank {} on {}: {}", failure.at("rank").get<int>(),
+                                   failure.at("host").get<std::string>(), failure.at("cause").get<std::string>()),
+            .cure = failure.at("cure").is_string() ? failure.at("cure").get<std::string>() : ""});
+  }
+  return code;
 }
 
 void close_failed_run(const RunFiles& files, const Ended& ended, const config::Config& config) {

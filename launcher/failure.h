@@ -30,6 +30,10 @@ class RunFiles {
   std::map<std::string, Stamp> before_;
 };
 
+// After ranks that closed the run but could not end mpirun, which may have kept their words to itself: repeats the cause.
+// Returns the exit code that they wrote.
+int tell_closed_run(const RunFiles& files);
+
 // After ranks that ended without finishing their work: prints why, if they could not, and completes the run folder.
 void close_failed_run(const RunFiles& files, const Ended& ended, const config::Config& config);
 

@@ -21,6 +21,10 @@ namespace ringmaster::launcher {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+using std::chrono::seconds;
+
+constexpr seconds time_to_go{10};  // of ranks that have closed the run, and of mpirun behind them
+constexpr seconds time_to_die{5};  // behind SIGTERM
 
 volatile std::sig_atomic_t interrupts = 0, wishes = 0;
 
@@ -86,24 +90,28 @@ std::optional<Lost> find_lost(const std::string& said) {
 // The loop above one mpirun: passes on what the ranks print, and our signals.
 class Supervisor {
  public:
-  Supervisor(const std::vector<std::string>& line, const std::function<bool()>& ranks_listen)
-      : ranks_listen_(ranks_listen), process_(line) {}
+  Supervisor(const std::vector<std::string>& line, const Signs& signs) : signs_(signs), process_(line) {}
 
   Ended run() {
     std::array<pollfd, 2> ends{{{.fd = process_.out(), .events = POLLIN, .revents = 0},
                                 {.fd = process_.err(), .events = POLLIN, .revents = 0}}};
     while (ends[0].fd >= 0 || ends[1].fd >= 0) {
-      const timespec tick{.tv_sec = 0, .tv_nsec = 100'000'000};
-      const bool must_look_again = wish_pending_ || interrupted_at_;
-      const int ready =
-          ::ppoll(ends.data(), ends.size(), must_look_again ? &tick : nullptr, signals_.mask_while_waiting());
+      const timespec often{.tv_sec = 0, .tv_nsec = 100'000'000}, seldom{.tv_sec = 1, .tv_nsec = 0};
+      const bool is_urgent = wish_pending_ || interrupted_at_;
+      const int ready = ::ppoll(ends.data(), ends.size(), is_urgent ? &often : &seldom, signals_.mask_while_waiting());
       for (pollfd& end : ends) {
         if (ready > 0 && end.fd >= 0 && end.revents != 0 && !pass_on(end.fd)) end.fd = -1;
       }
+      if (process_.ended()) {
+        if (ready == 0) break;  // the pipes are open where it left a daemon behind
+        continue;
+      }
       heed_signals();
+      heed_the_end();
     }
     Ended ended{.status = process_.wait(),
                 .interrupted = interrupted_at_.has_value(),
+                .outlived = outlived_,
                 .heard = heard_,
                 .said = plain(said_),
                 .lost = {}};
@@ -129,7 +137,7 @@ class Supervisor {
 
   void heed_signals() {
     if (!wish_seen_ && wishes > 0) wish_seen_ = wish_pending_ = true;
-    if (wish_pending_ && ranks_listen_()) {
+    if (wish_pending_ && signs_.ranks_listen()) {
       ::kill(process_.pid(), SIGUSR1);  // mpirun hands it to every rank
       wish_pending_ = false;
     }
@@ -137,16 +145,26 @@ class Supervisor {
       interrupted_at_ = Clock::now();
       ::kill(process_.pid(), SIGTERM);
     }
-    if (interrupted_at_ && Clock::now() - *interrupted_at_ > std::chrono::seconds(5)) ::kill(process_.pid(), SIGKILL);
+    if (interrupted_at_ && Clock::now() - *interrupted_at_ > time_to_die) ::kill(process_.pid(), SIGKILL);
   }
 
-  const std::function<bool()>& ranks_listen_;
+  // Behind a network that was cut mpirun waits for its daemons there until TCP gives up, a quarter of an hour.
+  void heed_the_end() {
+    if (!closed_at_ && signs_.run_closed()) closed_at_ = Clock::now();
+    if (!closed_at_ || Clock::now() - *closed_at_ < time_to_go) return;
+    ::kill(process_.pid(), Clock::now() - *closed_at_ < time_to_go + time_to_die ? SIGTERM : SIGKILL);
+    outlived_ = true;
+  }
+
+  const Signs& signs_;
   SignalWatch signals_;  // before the process: it must not miss one
   Process process_;
   std::string said_;
   bool heard_ = false;
   bool wish_seen_ = false, wish_pending_ = false;
   std::optional<Clock::time_point> interrupted_at_;  // of the second Ctrl-C
+  std::optional<Clock::time_point> closed_at_;       // as first seen
+  bool outlived_ = false;
 };
 
 }  // namespace
@@ -204,9 +222,7 @@ std::string shell_text(const std::vector<std::string>& line) {
   return out;
 }
 
-Ended run_ranks(const std::vector<std::string>& line, const std::function<bool()>& ranks_listen) {
-  return Supervisor(line, ranks_listen).run();
-}
+Ended run_ranks(const std::vector<std::string>& line, const Signs& signs) { return Supervisor(line, signs).run(); }
 
 int exit_code(const Ended& ended) {
   if (ended.interrupted) return 130;

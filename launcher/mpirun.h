@@ -29,14 +29,22 @@ struct Lost {
 struct Ended {
   int status = 0;            // of mpirun: its exit code, or 128 + the signal that ended it
   bool interrupted = false;  // by a second Ctrl-C
+  bool outlived = false;     // it went on after its ranks had closed the run, until we ended it
   bool heard = false;        // the ranks said something
   std::string said;          // mpirun's own words, without rules and repetitions
   std::optional<Lost> lost;  // the rank that mpirun says was killed
 };
 
+// What the run folder says of the ranks.
+struct Signs {
+  std::function<bool()> ranks_listen;  // they can hear a wish to stop
+  std::function<bool()> run_closed;    // one of them has written how the run ended; all of them are about to go
+};
+
 // Starts the line and blocks until mpirun has ended; the ranks' words go to stderr as they come. Ctrl-C, SIGTERM and SIGHUP
-// ask the ranks to save and stop (SIGUSR1) as soon as `ranks_listen` says that they can hear; a second Ctrl-C ends them.
-Ended run_ranks(const std::vector<std::string>& line, const std::function<bool()>& ranks_listen);
+// ask the ranks to save and stop (SIGUSR1) as soon as they listen; a second Ctrl-C ends them. So does a run that has been
+// closed for 10 s.
+Ended run_ranks(const std::vector<std::string>& line, const Signs& signs);
 
 // The exit code of the contract: those of ranks come through, anything else is 1.
 int exit_code(const Ended& ended);

@@ -100,10 +100,18 @@ Process::~Process() {
   ::close(err_);
 }
 
+bool Process::ended() {
+  int status = 0;
+  if (!status_ && ::waitpid(pid_, &status, WNOHANG) == pid_) status_ = status;
+  return status_.has_value();
+}
+
 int Process::wait() {
   int status = 0;
-  while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) continue;
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  while (!status_) {
+    if (::waitpid(pid_, &status, 0) >= 0 || errno != EINTR) status_ = status;
+  }
+  return WIFEXITED(*status_) ? WEXITSTATUS(*status_) : 128 + WTERMSIG(*status_);
 }
 
 Captured capture(const std::vector<std::string>& line) {

@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,10 +26,12 @@ class Process {
   pid_t pid() const { return pid_; }
   int out() const { return out_; }
   int err() const { return err_; }
+  bool ended();
   int wait();  // blocks; the exit code, or 128 + the signal that ended it
 
  private:
   pid_t pid_ = -1;
+  std::optional<int> status_;  // as waitpid gives it; once it is there the pid may be somebody else's
   int out_ = -1, err_ = -1;
 };
 

@@ -87,7 +87,9 @@ int launch(const Arguments& arguments, const train::TrainOptions& options) {
     note("OMP_NUM_THREADS is ignored: threads come from launch.threads_per_rank");
   }
   const RunFiles files(options.resolved.config.output.dir);
-  const Ended ended = run_ranks(line, [&] { return files.written("launch.json"); });
+  const Ended ended = run_ranks(line, {.ranks_listen = [&] { return files.written("launch.json"); },
+                                       .run_closed = [&] { return files.written("summary.json"); }});
+  if (ended.outlived && !ended.interrupted) return tell_closed_run(files);
   const int code = exit_code(ended);
   if (code != 0 && ::isatty(STDERR_FILENO) != 0)
     chatter("\r\x1b[K");  // the live line of a rank that could not clear it
