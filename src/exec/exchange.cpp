@@ -60,8 +60,8 @@ std::string how(const ir::Graph& graph, const ir::Node& node, const Team& team) 
   const Call call = call_of(graph, node);
   if (!takes_messages(call, team)) return team.shares() ? "node" : "none";
   const comm::RingShape lane = lane_shape(call, team);
-  const comm::Algorithm algorithm = team.choice.of(
-      {Operation::all_reduce, lane.elements * lane.element_bytes, lane.size, lane.segment_bytes});
+  const comm::Algorithm algorithm =
+      team.choice.of({Operation::all_reduce, lane.elements * lane.element_bytes, lane.size, lane.segment_bytes});
   return fmt::format("{}{}", team.shares() ? "node and " : "", comm::name(algorithm));
 }
 

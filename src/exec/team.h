@@ -21,8 +21,11 @@ struct Team {
 // A rank of a job. Nodes of different sizes share nothing: who owns what would differ from node to node.
 inline Team team_of(const comm::Communicator& comm, bool share_memory) {
   const bool shares = share_memory && !comm.lane().empty() && comm.node_size() > 1;
-  Team team{
-      .rank = comm.rank(), .size = comm.size(), .node = comm.rank(), .segment_bytes = comm.options().segment_bytes, .choice = comm.choice()};
+  Team team{.rank = comm.rank(),
+            .size = comm.size(),
+            .node = comm.rank(),
+            .segment_bytes = comm.options().segment_bytes,
+            .choice = comm.choice()};
   if (!shares) return team;
   team.node_rank = comm.node_rank();
   team.node_size = comm.node_size();
@@ -31,8 +34,7 @@ inline Team team_of(const comm::Communicator& comm, bool share_memory) {
 }
 
 // A rank of a job that is only planned, `node_size` ranks on each node one after the other; 1: no memory is shared.
-inline Team planned_team(int rank, int size, int node_size, int64_t segment_bytes,
-                         const comm::Choice& choice = {}) {
+inline Team planned_team(int rank, int size, int node_size, int64_t segment_bytes, const comm::Choice& choice = {}) {
   if (size % node_size != 0) node_size = 1;
   return {.rank = rank,
           .size = size,

@@ -67,7 +67,8 @@ Loop::Loop(const LoopParts& parts)
     int64_t& bytes = run_wire_bytes_.emplace_back();
     const exec::Team& team = phase.program().team();
     for (int rank = 0; rank < team.size; ++rank)
-      bytes += phase.sent_once(exec::planned_team(rank, team.size, team.node_size, team.segment_bytes, team.choice)).bytes;
+      bytes +=
+          phase.sent_once(exec::planned_team(rank, team.size, team.node_size, team.segment_bytes, team.choice)).bytes;
   }
 }
 

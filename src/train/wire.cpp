@@ -21,12 +21,12 @@ comm::RingShape ring(const exec::Team& team, int64_t elements, int64_t element_b
           .choice = team.choice};
 }
 
-void add(exec::Exchanged& total, const comm::Sent& sent) {
+void accumulate(exec::Exchanged& total, const comm::Sent& sent) {
   total.sent.bytes += sent.bytes;
   total.sent.messages += sent.messages;
 }
-void add(exec::Exchanged& total, const exec::Exchanged& more) {
-  add(total, more.sent);
+void accumulate(exec::Exchanged& total, const exec::Exchanged& more) {
+  accumulate(total, more.sent);
   total.read += more.read;
 }
 
@@ -57,28 +57,30 @@ exec::Exchanged program_exchanged(const ir::Graph& graph, const exec::Team& team
   for (const ir::Region& region : graph.regions())
     for (const ir::NodeId id : region.nodes)
       if (graph.node(id).op->traits.role == ir::Role::collective)
-        add(total, exec::exchanged(graph, graph.node(id), team));
+        accumulate(total, exec::exchanged(graph, graph.node(id), team));
   return total;
 }
 
 exec::Exchanged step_exchanged(const ir::Graph& graph, int64_t num_scalars, const exec::Team& team) {
   exec::Exchanged total = program_exchanged(graph, team);
-  add(total, comm::all_reduce_sent(ring(team, num_scalars, size_of(DType::i64))));
+  accumulate(total, comm::all_reduce_sent(ring(team, num_scalars, size_of(DType::i64))));
   return total;
 }
 
-void Wire::ran(const exec::Executor& program) { add(planned_, program_exchanged(program.graph(), program.team())); }
+void Wire::ran(const exec::Executor& program) {
+  accumulate(planned_, program_exchanged(program.graph(), program.team()));
+}
 
-void Wire::add(const comm::Sent& sent) { train::add(planned_, sent); }
+void Wire::add(const comm::Sent& sent) { accumulate(planned_, sent); }
 
 void Wire::shared(const exec::Team& team) {
-  if (team.shares()) add(planned_, comm::NodeMemory::sent(ring(team, 0, 0)));
+  if (team.shares()) accumulate(planned_, comm::NodeMemory::sent(ring(team, 0, 0)));
 }
 
 void Wire::sum(std::string_view name, std::span<int64_t> values) {
   const comm::RingShape shape =
       ring(exec::team_of(comm_, false), static_cast<int64_t>(values.size()), size_of(DType::i64));
-  add(planned_, comm::all_reduce_sent(shape));
+  accumulate(planned_, comm::all_reduce_sent(shape));
   scratch_.resize(std::max(scratch_.size(), static_cast<size_t>(comm::scratch_bytes(shape))));
   comm::all_reduce(comm_, comm::vector_of(name, values, scratch_));
 }
@@ -89,8 +91,8 @@ std::vector<std::string> Wire::gather(std::string_view name, std::string_view mi
   size_t longest = 0;
   for (const std::string& text : all) longest = std::max(longest, text.size());
   const exec::Team team = exec::team_of(comm_, false);
-  add(planned_, comm::all_gather_sent(ring(team, ranks, size_of(DType::i64))));
-  add(planned_, comm::all_gather_sent(ring(team, ranks * static_cast<int64_t>(longest), size_of(DType::u8))));
+  accumulate(planned_, comm::all_gather_sent(ring(team, ranks, size_of(DType::i64))));
+  accumulate(planned_, comm::all_gather_sent(ring(team, ranks * static_cast<int64_t>(longest), size_of(DType::u8))));
   return all;
 }
 
