@@ -119,6 +119,8 @@ data:
   path: $work/text.txt
 comm:
   timeout_s: 3
+metrics:
+  log_freq: 1000000
 launch:
   threads_per_rank: 1
 YAML
