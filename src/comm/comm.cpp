@@ -159,9 +159,10 @@ void Communicator::wait_until(const std::function<Step()>& step, const std::func
       still_since = now;
       sleep_ns = first_sleep_ns;
     }
-    if (on_poll_ && now >= next_hook_) {
+    if (now >= next_hook_) {
       next_hook_ = now + hook_interval;
-      on_poll_();
+      check_alive();
+      if (on_poll_) on_poll_();
     }
     const auto still = now - still_since;
     if (still > std::chrono::duration<double>(options_.timeout_s)) {

@@ -117,7 +117,8 @@ class Communicator {
  protected:
   virtual Request post_send(ConstBytes bytes, int peer, int tag) = 0;
   virtual Request post_recv(Bytes bytes, int peer, int tag) = 0;
-  virtual void end_job(int exit_code) = 0;      // stops the other ranks; this one ends when it returns
+  virtual void end_job(int exit_code) = 0;  // stops the other ranks; this one ends when it returns
+  virtual void check_alive() {}             // throws where another rank is known to have failed; asked while waiting
   virtual bool complete(Request& request) = 0;  // request.active(); releases it when complete
 
  private:

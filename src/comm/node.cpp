@@ -82,6 +82,8 @@ void NodeCollective::start(Operation operation, const NodeVector& vector, void* 
   header_.operation = operation;
   header_.dtype = vector.dtype;
   header_.reduce = reduce;
+  for (const int64_t bound : vector.bounds)  // who owns what is agreed too
+    header_.ranks_hash = (header_.ranks_hash ^ static_cast<uint64_t>(bound)) * 0x100000001b3U;
   heard_ = 0;
   reduced_ = bytes_read_ = 0;
   std::ranges::fill(gathered_, 0);

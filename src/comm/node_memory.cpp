@@ -49,9 +49,9 @@ int64_t available_bytes() {
 }
 
 // Another process's file may be shorter than a token, and its length is not to be trusted.
-bool has_token(int file, int64_t token) {
+bool has_token(int file, int64_t at, int64_t token) {
   int64_t found = 0;
-  return ::pread(file, &found, sizeof found, 0) == static_cast<ssize_t>(sizeof found) && found == token;
+  return ::pread(file, &found, sizeof found, at) == static_cast<ssize_t>(sizeof found) && found == token;
 }
 
 int64_t new_token() {
@@ -61,12 +61,12 @@ int64_t new_token() {
 
 }  // namespace
 
-int64_t NodeMemory::segment_at() const {
+int64_t NodeMemory::head_at(int node_rank) const { return node_rank == 0 ? round_up(shape_.common_bytes) : 0; }
+int64_t NodeMemory::head_bytes() const {
   return page + round_up(static_cast<int64_t>(sizeof(Channel)) * shape_.channels);
 }
-int64_t NodeMemory::common_at() const { return segment_at() + round_up(shape_.bytes); }
 int64_t NodeMemory::file_bytes(int node_rank) const {
-  return common_at() + (node_rank == 0 ? round_up(shape_.common_bytes) : 0);
+  return head_at(node_rank) + head_bytes() + round_up(shape_.bytes);
 }
 
 NodeMemory::NodeMemory(Communicator& comm, std::string_view name, const NodeShape& shape)
@@ -89,7 +89,7 @@ NodeMemory::NodeMemory(Communicator& comm, std::string_view name, const NodeShap
     const std::string path = fmt::format("/proc/{}/fd/{}", theirs.process, theirs.file);
     const File opened(::open(path.c_str(), (peer == 0 ? O_RDWR : O_RDONLY) | O_CLOEXEC));
     const int reason = errno;
-    const bool is_one = opened.number() >= 0 && has_token(opened.number(), theirs.token);
+    const bool is_one = opened.number() >= 0 && has_token(opened.number(), head_at(peer), theirs.token);
     if (is_one) {
       map(opened.number(), peer);
       continue;
@@ -112,7 +112,7 @@ Sent NodeMemory::sent(RingShape shape) {
 
 NodeMemory::~NodeMemory() {
   for (std::byte* at : heads_)
-    if (at != nullptr) ::munmap(at, static_cast<size_t>(segment_at()));
+    if (at != nullptr) ::munmap(at, static_cast<size_t>(head_bytes()));
   // What lies in a range of the caller's goes with that range.
   for (size_t i = 0; i < data_.size(); ++i)
     if (data_[i] != nullptr && data_[i] != shape_.mine_at)
@@ -141,9 +141,10 @@ void NodeMemory::reserve(int file, std::string_view name) const {
 void NodeMemory::map(int file, int node_rank) {
   const bool is_mine = node_rank == comm_.node_rank();
   const auto i = static_cast<size_t>(node_rank);
-  heads_[i] = map_range(file, 0, segment_at(), is_mine, nullptr);
-  data_[i] = map_range(file, segment_at(), round_up(shape_.bytes), is_mine, is_mine ? shape_.mine_at : nullptr);
-  if (node_rank == 0) common_ = map_range(file, common_at(), round_up(shape_.common_bytes), true, shape_.common_at);
+  const int64_t head = head_at(node_rank);
+  heads_[i] = map_range(file, head, head_bytes(), is_mine, nullptr);
+  data_[i] = map_range(file, head + head_bytes(), round_up(shape_.bytes), is_mine, is_mine ? shape_.mine_at : nullptr);
+  if (node_rank == 0) common_ = map_range(file, 0, round_up(shape_.common_bytes), true, shape_.common_at);
 }
 
 std::byte* NodeMemory::map_range(int file, int64_t begin, int64_t bytes, bool writable, std::byte* at) const {

@@ -45,9 +45,9 @@ class NodeMemory {
   Channel& channel(int node_rank, int number) const;
 
  private:
-  // A file: [page with the token][channels][segment][of node rank 0: what is common]
-  int64_t segment_at() const;
-  int64_t common_at() const;
+  // A file: [of node rank 0: what is common, at the front as huge pages want it][page with the token][channels][segment]
+  int64_t head_at(int node_rank) const;
+  int64_t head_bytes() const;
   int64_t file_bytes(int node_rank) const;
   void reserve(int file, std::string_view name) const;
   void map(int file, int node_rank);

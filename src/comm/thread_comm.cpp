@@ -115,13 +115,16 @@ class ThreadComm final : public Communicator {
     return hold(std::move(transfer), rank());
   }
 
+  void check_alive() override {
+    const int failed = world_.failed_rank.load(std::memory_order_acquire);
+    if (failed >= 0)
+      throw Error({.kind = ErrorKind::rank, .message = fmt::format("aborted because rank {} failed", failed)});
+  }
+
   bool complete(Request& request) override {
     const Transfer& transfer = *flights_[static_cast<size_t>(request.id)].transfer;
     if (!transfer.done.load(std::memory_order_acquire)) {
-      const int failed = world_.failed_rank.load(std::memory_order_acquire);
-      if (failed >= 0) {
-        throw Error({.kind = ErrorKind::rank, .message = fmt::format("aborted because rank {} failed", failed)});
-      }
+      check_alive();
       return false;
     }
     const Flight flight = release(request);

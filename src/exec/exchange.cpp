@@ -26,7 +26,7 @@ Call call_of(const ir::Graph& graph, const ir::Node& node) {
   const int64_t elements = ir::bucket_offsets(graph, node).back() / size_of(dtype);
   if (node.attrs.find("bounds") != nullptr)
     return {Operation::reduce_scatter, false, dtype, elements, node.attrs.ints("bounds")};
-  return {Operation::all_reduce, node.attrs.flag("node"), dtype, elements, {}};
+  return {Operation::all_reduce, node.attrs.flag("within_node"), dtype, elements, {}};
 }
 
 comm::NodeVector vector_of(const Call& call) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // collectives: what ranks exchange, as nodes. They have no kernel: exec hands them to comm (exec/exchange.h).
-//   all_reduce       each input summed over the ranks; over those of the node alone where `node`
-//   reduce_scatter   each input summed over the ranks, of which this one then holds its part: of all inputs, laid one behind the other
-//                    as place.cpp does, the elements [bounds[r], bounds[r + 1]), r the rank within the node. The rest is undefined.
+//   all_reduce       each input summed over the ranks; over those of its node alone where `within_node`
+//   reduce_scatter   each input summed over the ranks, of which this one then holds its part: of all inputs, laid out as ir::bucket_offsets
+//                    says, the elements [bounds[r], bounds[r + 1]), r the rank within the node. The rest is undefined.
 //   barrier          the ranks of a node wait for each other: what one has written the others may read from here on
 //   in, out: f32 and i32 tensors, or f64 ones; each output lies where its input does
 #include "ops/defs.h"
@@ -15,7 +15,7 @@ using ir::AttrSpec;
 
 std::vector<ir::Type> infer(const ir::OpView& v) { return {v.in.begin(), v.in.end()}; }
 
-const AttrSpec all_reduce_attrs[] = {{"bucket", int64_t{0}, true}, {"node", false}};
+const AttrSpec all_reduce_attrs[] = {{"bucket", int64_t{0}, true}, {"within_node", false}};
 const AttrSpec reduce_scatter_attrs[] = {{"bucket", int64_t{0}, true}, {"bounds", ir::Ints{}, true}};
 
 constexpr ir::Traits traits{
@@ -40,8 +40,8 @@ const OpDef reduce_scatter_op{.name = "reduce_scatter",
 const OpDef barrier_op{
     .name = "barrier", .doc = "the ranks of a node wait for each other", .infer = infer, .traits = traits};
 
-std::vector<Tensor> all_reduce(std::span<const Tensor> xs, int64_t bucket, bool node) {
-  return xs.front().builder().emit(all_reduce_op, xs, {{"bucket", bucket}, {"node", node}});
+std::vector<Tensor> all_reduce(std::span<const Tensor> xs, int64_t bucket, bool within_node) {
+  return xs.front().builder().emit(all_reduce_op, xs, {{"bucket", bucket}, {"within_node", within_node}});
 }
 std::vector<Tensor> reduce_scatter(std::span<const Tensor> xs, int64_t bucket, std::vector<int64_t> bounds) {
   return xs.front().builder().emit(reduce_scatter_op, xs,

@@ -163,7 +163,7 @@ Tensor average(Tensor old, Tensor weight, Tensor commit, double decay);
 
 // ---- what ranks divide among themselves, and exchange (collectives.cpp)
 Tensor part(Tensor x, int64_t begin, int64_t end);  // elements [begin, end), flat, as a view
-std::vector<Tensor> all_reduce(std::span<const Tensor> xs, int64_t bucket, bool node = false);
+std::vector<Tensor> all_reduce(std::span<const Tensor> xs, int64_t bucket, bool within_node = false);
 std::vector<Tensor> reduce_scatter(std::span<const Tensor> xs, int64_t bucket, std::vector<int64_t> bounds);
 void barrier(ir::Builder& b);
 

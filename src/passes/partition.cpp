@@ -55,9 +55,6 @@ class Partition {
     const auto found = parts_.find(v);
     return found == parts_.end() ? nullptr : &found->second;
   }
-  bool any_part_of(const std::vector<ValueId>& values) const {
-    return std::ranges::any_of(values, [&](ValueId v) { return part_of(v) != nullptr; });
-  }
   // Of the inputs of a node; they agree.
   std::optional<Part> part_of(const Node& node) const {
     std::optional<Part> found;
@@ -78,7 +75,10 @@ class Partition {
       divide(node);
       return true;
     }
-    if (node.op->traits.sums_blocks) return !sum_blocks(node);
+    if (node.op->traits.sums_blocks) {
+      sum_blocks(node);
+      return false;
+    }
     const std::optional<Part> part = part_of(node);
     const bool writes = node.op->traits.role == Role::state_write;
     if (!part) {
@@ -134,11 +134,10 @@ class Partition {
     }
   }
 
-  // The slots of this rank's blocks. False: none of what is summed up is divided.
-  bool sum_blocks(const Node& node) {
+  // The slots of this rank's blocks; of what is whole on every rank they are the first one's.
+  void sum_blocks(const Node& node) {
     const size_t tensors =
         graph_.type(node.inputs[0]).dtype == DType::i32 ? node.inputs.size() / 2 : node.inputs.size();
-    if (!any_part_of(node.inputs)) return false;
     std::vector<Tensor> xs, grids;
     std::vector<int64_t> firsts;
     int64_t blocks = 0;
@@ -162,7 +161,6 @@ class Partition {
     xs.insert(xs.end(), grids.begin(), grids.end());
     const Tensor sums = builder_.emit(*node.op, xs, {{"firsts", ir::Ints(firsts)}, {"blocks", blocks}}).front();
     graph_.replace_uses(node.outputs[0], sums.id());
-    return true;
   }
 
   ir::Graph& graph_;

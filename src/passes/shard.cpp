@@ -6,7 +6,7 @@
 //   after    for grain: %g = grain_sum(%d)       step: %r = all_reduce(%g) bucket=0 ; use(%r)
 // Ranks that share the memory of a node divide what reads a gradient: each sums up, and updates, its part of the parameters
 // (partition.cpp). A part is whole blocks of a norm, so the norm has the same bits however many ranks divide it.
-//   after    step: %r = reduce_scatter(%g) bounds=.. ; %s = square_sums(%r) ; %t = all_reduce(%s) node=true ; use(%r) ; barrier()
+//   after    step: %r = reduce_scatter(%g) bounds=.. ; %s = square_sums(%r) ; %t = all_reduce(%s) within_node=true ; use(%r) ; barrier()
 #include <algorithm>
 
 #include "core/error.h"

@@ -15,6 +15,7 @@ namespace {
 
 std::string detail_of(const std::vector<ir::Gemm>& gemms, const std::vector<ir::Type>& in,
                       const std::vector<ir::Type>& out) {
+  if (gemms.empty() && in.empty() && out.empty()) return "";  // a barrier
   if (gemms.empty()) return ir::str(out.empty() ? in.front() : out.front());
   const ir::Gemm& g = gemms.front();
   return fmt::format("{}{} x {} x {}{}", g.batch > 1 ? fmt::format("{} of ", g.batch) : "", g.m, g.k, g.n,

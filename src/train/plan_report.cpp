@@ -145,8 +145,12 @@ PlanReport plan(const config::Resolved& resolved, const PlanOptions& options) {
   const MemoryLimit limit = memory_limit(options.ranks);
   report.memory_limit = options.memory_bytes > 0 ? options.memory_bytes : limit.bytes;
   report.memory_source = options.memory_bytes > 0 ? "flag" : limit.source;
+  report.per_process = options.memory_bytes == 0 && limit.per_process;
+  const auto needed = [&](const RankPlan& rank) {
+    return report.per_process ? rank.process_bytes : rank.node_share_bytes;
+  };
   for (const RankPlan& rank : report.per_rank)
-    report.fits = report.fits && (report.memory_limit == 0 || rank.node_share_bytes <= report.memory_limit);
+    report.fits = report.fits && (report.memory_limit == 0 || needed(rank) <= report.memory_limit);
   programs.team = team(0);
   if (!report.fits)
     report.advice = advise(c, programs, report.memory_limit - beside_the_arena(options.ranks), options.costs);
@@ -182,6 +186,7 @@ nlohmann::json to_json(const PlanReport& r) {
                      {"peak_bytes", p.peak_bytes},
                      {"by_category", by_category},
                      {"process_bytes", p.process_bytes},
+                     {"node_share_bytes", p.node_share_bytes},
                      {"wire_bytes_sent", p.wire_bytes_sent},
                      {"messages_sent", p.messages_sent},
                      {"node_bytes_read", p.node_bytes_read}});
@@ -222,7 +227,8 @@ std::string to_text(const PlanReport& r) {
                         [](const RankPlan& a, const RankPlan& b) { return a.peak_bytes < b.peak_bytes; });
   std::string out = fmt::format("{} on {} rank{} x {} thread{}, {} on {}   {}: {} of {} a rank ({})\n\n", r.name,
                                 r.ranks, r.ranks == 1 ? "" : "s", r.threads, r.threads == 1 ? "" : "s", r.compute,
-                                r.isa, r.fits ? "fits" : "DOES NOT FIT", bytes_text(most.node_share_bytes),
+                                r.isa, r.fits ? "fits" : "DOES NOT FIT",
+                                bytes_text(r.per_process ? most.process_bytes : most.node_share_bytes),
                                 bytes_text(r.memory_limit), r.memory_source);
   for (const Category category : categories) {
     const auto found = most.by_category.find(category);
@@ -260,8 +266,9 @@ std::string to_text(const PlanReport& r) {
   }
   if (r.ranks <= 16) out += fmt::format("grains         {}\n", grains);
   if (r.shared_bytes_per_node > 0)
-    out += fmt::format("node           {} of memory shared by its {} ranks, {} read of the others a rank and step\n",
-                       bytes_text(r.shared_bytes_per_node), r.ranks, bytes_text(most.node_bytes_read));
+    out += fmt::format(
+        "node           {} of memory shared by its {} ranks, all on this one, {} read of the others a rank and step\n",
+        bytes_text(r.shared_bytes_per_node), r.ranks, bytes_text(most.node_bytes_read));
   const std::string idle = about_idle_ranks(num_grains, r.ranks);
   if (!idle.empty()) out += fmt::format("idle           {}\n", idle);
   out += to_text(r.recompute);

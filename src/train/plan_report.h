@@ -21,8 +21,9 @@ namespace ringmaster::train {
 struct PlanOptions {
   int ranks = 1;
   int threads = 0;  // a rank; 0: launch.threads_per_rank, and if that is auto, what this machine gives `ranks` ranks
-  int64_t memory_bytes = 0;  // --memory, for the process of each rank; 0: the limit of this machine
-  int sweep = 0;             // so many budgets, 2 or more; 0: none
+  int64_t memory_bytes =
+      0;          // --memory, a rank, whose node counts what its ranks share once; 0: the limit of this machine
+  int sweep = 0;  // so many budgets, 2 or more; 0: none
   cost::Table costs = {};    // of `threads`; empty: estimates
   comm::Choice choice = {};  // of collectives
 };
@@ -66,6 +67,7 @@ struct PlanReport {
   std::vector<Advice> advice;        // where it does not fit
   int64_t memory_limit = 0;          // a rank; 0: unlimited
   std::string memory_source;         // flag | cgroup | rlimit | ram
+  bool per_process = false;          // the limit is of each process; else of a rank's share of what its node holds
   bool fits = true;
 };
 

@@ -380,6 +380,7 @@ void Session::initialise(uint64_t seed) {
     for (const nn::Parameter& p : network.parameters()) {
       const ir::State weight{p.name, {DType::f32, p.shape}, ir::StateRole::weight};
       const ir::State average{nn::average_name(p.name), weight.type, ir::StateRole::average};
+      if (!writes(weight)) continue;
       const int64_t n = p.shape.elements(), step = std::ssize(piece);
       for (int64_t begin = 0; begin < n; begin += step) {
         const std::span<float> values(piece.data(), static_cast<size_t>(std::min(step, n - begin)));

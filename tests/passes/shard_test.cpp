@@ -78,7 +78,7 @@ TEST(Shard, RanksOfANodeDivideWhatReadsAGradient) {
   has("bucket=0 bounds=[0,131072,200304]");  // two blocks of four; 300 elements take 304
   has("all_reduce(");
   has("bucket=1");
-  has("bucket=2 node=true");
+  has("bucket=2 within_node=true");
   EXPECT_TRUE(found.find("barrier()") > found.rfind("state_write")) << found;
 }
 

@@ -2,7 +2,9 @@
 // A bit that flips in the memory of a run is found, with the tensor and the rank named, wherever it is kept.
 #include "train/sentinel.h"
 
+#include "data/open.h"
 #include "tests/train/tiny_run.h"
+#include "train/feed.h"
 
 #include <gtest/gtest.h>
 
@@ -33,12 +35,14 @@ std::vector<std::string> errors_of(int ranks, int ranks_per_node, const std::vec
                     std::vector<PhaseRun> phases = phase_runs(session, wire);
                     Sentinel sentinel(session, wire, phases, 2);
                     PhaseRun& phase = phases.front();
+                    const auto samples = data::open(c).training;
                     const auto maybe_flip = [&](bool now) {
                       if (!now || comm.rank() != flip.rank) return;
                       static_cast<unsigned char*>(session.state(flip.state))[5] ^= 4;
                     };
                     try {
                       for (int64_t step = 0; step < 4; ++step) {
+                        feed_samples(phase.program(), *samples, phase.first_sample(step * 6, 0), c.training.grain_size);
                         phase.agree(false);
                         phase.run({.step = step, .lr = 0.01});
                         if (phase.needs_redo()) phase.run({.step = step, .lr = 0.01});
@@ -71,6 +75,22 @@ std::string found(int ranks, int ranks_per_node, const std::vector<std::string>&
 
 TEST(Sentinel, IsSilentWhereNothingHasChanged) {
   for (const int per_node : {0, 1, 2}) EXPECT_EQ(found(4, per_node, {}, {.rank = -1}), "") << per_node;
+}
+
+// What is not committed writes grids and loss scales, and comes again.
+TEST(Sentinel, LetsStepsBeSkippedAndDoneAgain) {
+  for (const int ranks : {1, 2}) {
+    const TinyRun redone(
+        "model: {layers: 2, heads: 2, width: 16}\n"
+        "training: {steps: 6, seq_len: 8, global_batch_size: 6, grain_size: 1, max_norm: 0, verify_interval: 1}\n"
+        "optimizer: {name: sgd, lr: 3, momentum: 0.9}\n");
+    ASSERT_EQ(redone.train(ranks), 0);
+    EXPECT_GT(redone.summary()["redone_steps"], 1);
+    const TinyRun skipped(
+        "model: {layers: 1, heads: 2, width: 16}\nprecision: {compute: f16}\n"
+        "training: {steps: 4, seq_len: 8, global_batch_size: 4, grain_size: 1, verify_interval: 1}\n");
+    ASSERT_EQ(skipped.train(ranks), 0);
+  }
 }
 
 TEST(Sentinel, NamesTheTensorAndTheRankWhoseBitsHaveChanged) {
