@@ -54,9 +54,13 @@ Step step_of(const Call& call, int flow) {
   return {round_of(call.size, gathers ? rounds - 1 - number : number), number, gathers, flow % 2 == 1};
 }
 
-int flows(const Call& call) { return (call.operation == Operation::all_reduce ? 4 : 2) * rounds_of(call.size); }
+// The last round of a reduce_scatter is one of neighbours, who greet each other in it; an all_gather goes the other way.
+int flows(const Call& call) {
+  return (call.operation == Operation::all_reduce ? 4 : 2) * rounds_of(call.size) + (gathers_alone(call) ? 2 : 0);
+}
 
 Flow flow(const Call& call, int number) {
+  if (gathers_alone(call) && number >= 2 * rounds_of(call.size)) return greeting(call, number % 2 == 1);
   const Step step = step_of(call, number);
   const bool up = step.sends != step.gathers;  // towards rank r + low
   return {.peer = (call.index + (up ? step.round.low : call.size - step.round.low)) % call.size,

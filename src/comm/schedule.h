@@ -26,6 +26,12 @@ struct Flow {
   int bank = 0;        // of scratch; flows that reduce share one if the later comes after the whole of the earlier
 };
 
+// In every collective each rank tells the next one what it calls, in a flow with transfers or in this one: so ranks that call
+// different ones find out, though they have no other links in common.
+inline Flow greeting(const Call& call, bool sends) {
+  return {.peer = (call.index + (sends ? 1 : call.size - 1)) % call.size, .sends = sends};
+}
+
 struct After {
   int flow = -1;  // -1: nothing
   int transfer = 0;

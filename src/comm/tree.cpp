@@ -51,11 +51,12 @@ Vertex place_of(const Call& call, int tree) {
   return {index(at.parent), index(at.first), index(at.second)};
 }
 
-// Flows of one tree. broadcast has those that go down.
+// Flows of one tree, and behind both trees the two of the greeting. broadcast has those that go down.
 enum : int { from_first, from_second, to_parent, from_parent, to_first, to_second, flows_of_tree };
 
 Flow flow(const Call& call, int number) {
   const int tree = number / flows_of_tree, kind = number % flows_of_tree;
+  if (tree == 2) return greeting(call, kind == 1);
   const Vertex at = place_of(call, tree);
   const bool up = kind <= to_parent;
   Flow made{.sends = kind == to_parent || kind > from_parent,
@@ -88,7 +89,7 @@ Transfer transfer(const Call& call, int flow, int) {
 }  // namespace
 
 constinit const Schedule tree_schedule{
-    .flows = [](const Call&) { return 2 * flows_of_tree; },
+    .flows = [](const Call&) { return 2 * flows_of_tree + 2; },
     .flow = flow,
     .transfer = transfer,
     .banks = 4,
