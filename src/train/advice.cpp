@@ -46,8 +46,8 @@ constexpr Change changes[] = {{"training.grain_size", smaller_grain},
 
 class Adviser {
  public:
-  Adviser(const ProgramOptions& options, int64_t bytes, const cost::Table& costs)
-      : options_(options), bytes_(bytes), costs_(costs) {}
+  Adviser(const ProgramOptions& options, const Grant& grant, const cost::Table& costs)
+      : options_(options), grant_(grant), costs_(costs) {}
 
   // The configuration with as much saved as fits.
   std::optional<Advice> try_out(const config::Config& config, const std::vector<std::string>& set) const {
@@ -142,13 +142,14 @@ class Adviser {
   }
   std::optional<Advice> advice_of(const config::Config& config, std::vector<std::string> set) const {
     Frontier frontier(config, options_, costs_);
-    if (frontier.state_bytes() > bytes_) return std::nullopt;
-    const auto point = frontier.within(bytes_);
+    const int64_t beside = frontier.beside_arena(grant_.per_process);
+    if (frontier.state_bytes() > grant_.bytes - beside) return std::nullopt;
+    const auto point = frontier.within(grant_.bytes - beside);
     if (!point) return std::nullopt;
     const bool changes_bits = !set.empty();
     Advice advice{.set = std::move(set),
                   .peak_bytes = point->peak_bytes,
-                  .process_bytes = process_bytes(point->peak_bytes, options_.team.size),
+                  .rank_bytes = point->peak_bytes + beside,
                   .step_seconds = point->step_seconds,
                   .changes_bits = changes_bits};
     if (point->budget_bytes < frontier.none()) {
@@ -159,15 +160,15 @@ class Adviser {
   }
 
   const ProgramOptions& options_;
-  int64_t bytes_;
+  Grant grant_;
   const cost::Table& costs_;
 };
 
 }  // namespace
 
-std::vector<Advice> advise(const config::Config& config, const ProgramOptions& options, int64_t bytes,
+std::vector<Advice> advise(const config::Config& config, const ProgramOptions& options, const Grant& grant,
                            const cost::Table& costs) {
-  const Adviser adviser(options, bytes, costs);
+  const Adviser adviser(options, grant, costs);
   if (auto found = adviser.try_out(config, {})) return {*found};
   std::vector<Advice> out;
   for (const Change& change : changes)
@@ -200,7 +201,7 @@ std::string flags_of(const Advice& a, int indent) {
   return flags;
 }
 std::string what_it_does(const Advice& a) {
-  return fmt::format("{} a rank, about {} a step; {}", bytes_text(a.process_bytes), short_seconds(a.step_seconds),
+  return fmt::format("{} a rank, about {} a step; {}", bytes_text(a.rank_bytes), short_seconds(a.step_seconds),
                      a.smaller_model  ? "a smaller model"
                      : a.changes_bits ? "other bits than now"
                                       : "the same bits");

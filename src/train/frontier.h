@@ -32,6 +32,7 @@ class Frontier {
   // From none() down to least(), each by the same factor below the one before; one alone where least() is none().
   std::vector<FrontierPoint> points(int count);
   int64_t state_bytes() const { return programs_.layout.end; }  // no peak is below them
+  int64_t beside_arena(bool per_process) const { return programs_.beside_arena(per_process); }
   // The fastest whose peak is at most this.
   std::optional<FrontierPoint> within(int64_t peak_bytes);
 

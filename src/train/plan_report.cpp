@@ -152,8 +152,7 @@ PlanReport plan(const config::Resolved& resolved, const PlanOptions& options) {
   for (const RankPlan& rank : report.per_rank)
     report.fits = report.fits && (report.memory_limit == 0 || needed(rank) <= report.memory_limit);
   programs.team = team(0);
-  if (!report.fits)
-    report.advice = advise(c, programs, report.memory_limit - beside_the_arena(options.ranks), options.costs);
+  if (!report.fits) report.advice = advise(c, programs, {report.memory_limit, report.per_process}, options.costs);
   if (options.sweep > 0) {
     Frontier frontier =
         first ? Frontier(std::move(*first), programs, options.costs) : Frontier(c, programs, options.costs);

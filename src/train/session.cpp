@@ -255,11 +255,10 @@ int64_t Programs::peak_bytes() const {
 }
 
 // Each rank maps the segments of the others.
-int64_t Programs::process_bytes() const {
-  return train::process_bytes(peak_bytes() + (team.node_size - 1) * layout.exchange_bytes, team.size);
-}
-int64_t Programs::node_share_bytes() const {
-  return train::process_bytes(peak_bytes() - layout.shared_bytes + layout.shared_bytes / team.node_size, team.size);
+int64_t Programs::beside_arena(bool per_process) const {
+  const int64_t shared = per_process ? (team.node_size - 1) * layout.exchange_bytes
+                                     : layout.shared_bytes / team.node_size - layout.shared_bytes;
+  return beside_the_arena(team.size) + shared;
 }
 
 std::string Programs::graph_hash() const {

@@ -56,10 +56,12 @@ struct Programs {
 
   const Compiled* find(std::string_view name) const;  // null if it was not asked for
   int64_t peak_bytes() const;                         // of the highest program
-  int64_t process_bytes() const;                      // most that the process of the rank holds (VmHWM)
-  int64_t node_share_bytes() const;                   // the rank's share of what all ranks of its node hold
-  std::string graph_hash() const;                     // over the common hashes; the same on every rank
-  std::string hash() const;                           // and over the layout of this rank
+  // Most that the process of the rank holds (VmHWM); its share of what all ranks of its node hold, which counts once what they share.
+  int64_t process_bytes() const { return peak_bytes() + beside_arena(true); }
+  int64_t node_share_bytes() const { return peak_bytes() + beside_arena(false); }
+  int64_t beside_arena(bool per_process) const;  // of either; may be less than 0
+  std::string graph_hash() const;                // over the common hashes; the same on every rank
+  std::string hash() const;                      // and over the layout of this rank
 };
 // Throws Error: unknown recipe, passes that do not exist, shapes that do not fit.
 Programs compile(const config::Config& config, const ProgramOptions& options);

@@ -222,7 +222,8 @@ class Run {
     programs.dump_graph.clear();
     programs.log = nullptr;
     ErrorInfo info = e.info();
-    const auto advice = advise(resolved_.config, programs, least - beside_the_arena(wire_.comm().size()), costs_);
+    const auto advice =
+        advise(resolved_.config, programs, {least, memory_limit(wire_.comm().node_size()).per_process}, costs_);
     if (!advice.empty()) info.cure = as_cure(advice);
     return AgreedError(info);
   }
