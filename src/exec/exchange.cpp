@@ -56,6 +56,14 @@ Exchanged exchanged(const ir::Graph& graph, const ir::Node& node, const Team& te
   return all;
 }
 
+Exchanged exchanged(const ir::Graph& graph, const Team& team) {
+  Exchanged total;
+  for (const ir::Region& region : graph.regions())
+    for (const ir::NodeId id : region.nodes)
+      if (graph.node(id).op->traits.role == ir::Role::collective) total += exchanged(graph, graph.node(id), team);
+  return total;
+}
+
 std::string how(const ir::Graph& graph, const ir::Node& node, const Team& team) {
   const Call call = call_of(graph, node);
   if (!takes_messages(call, team)) return team.shares() ? "node" : "none";

@@ -24,8 +24,15 @@ namespace ringmaster::exec {
 struct Exchanged {
   comm::Sent sent;
   int64_t read = 0;  // bytes of peers' memory
+  Exchanged& operator+=(const Exchanged& more) {
+    sent.bytes += more.sent.bytes;
+    sent.messages += more.sent.messages;
+    read += more.read;
+    return *this;
+  }
 };
 Exchanged exchanged(const ir::Graph& graph, const ir::Node& node, const Team& team);
+Exchanged exchanged(const ir::Graph& graph, const Team& team);                    // of one run of a program
 std::string how(const ir::Graph& graph, const ir::Node& node, const Team& team);  // "node and ring", for people
 int64_t exchange_scratch_bytes(const ir::Graph& graph, const ir::Node& node, const Team& team);
 

@@ -8,7 +8,6 @@
 
 #include "core/call_memory.h"
 #include "core/error.h"
-#include "exec/exchange.h"
 
 namespace ringmaster::exec {
 
@@ -39,6 +38,7 @@ Executor::Executor(ir::Graph graph, Prepared prepared, ir::Placement placement, 
     : graph_(std::move(graph)), placement_(std::move(placement)), arena_(arena), fabric_(fabric), options_(options) {
   CHECK(placement_.peak_bytes <= arena.bytes(), "the arena is smaller than the plan");
   bind(prepared, states);
+  exchanged_ = exec::exchanged(graph_, fabric_.team());
   if (heap_calls < 0) return;  // nobody would ask for it
 #pragma omp parallel num_threads(options_.threads)
   CallMemory::prepare();  // a thread may get its first task of a kind many steps from now

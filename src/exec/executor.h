@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "exec/arena.h"
+#include "exec/exchange.h"
 #include "exec/fabric.h"
 #include "exec/prepare.h"
 #include "ir/placement.h"
@@ -78,6 +79,7 @@ class Executor final : public ir::Program {
   const RunStats& stats() const { return stats_; }  // of the last run
   const ir::Graph& graph() const { return graph_; }
   const Team& team() const { return fabric_.team(); }
+  const Exchanged& exchanged() const { return exchanged_; }  // by one run
   const ir::Placement& placement() const { return placement_; }
   // The node under way, for failure reports; null between runs. Read by signal handlers and watchers: a plain pointer.
   const ir::Node* current() const { return current_; }
@@ -104,6 +106,7 @@ class Executor final : public ir::Program {
   std::map<std::string, ir::ValueId, std::less<>> inputs_, outputs_;
   std::map<std::string, DType, std::less<>> scalar_types_;
   RunStats stats_;
+  Exchanged exchanged_;
   std::function<void(const Instant&)> observer_;
   std::function<void()> before_update_;
   const ir::Node* volatile current_ = nullptr;

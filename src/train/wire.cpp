@@ -25,11 +25,6 @@ void accumulate(exec::Exchanged& total, const comm::Sent& sent) {
   total.sent.bytes += sent.bytes;
   total.sent.messages += sent.messages;
 }
-void accumulate(exec::Exchanged& total, const exec::Exchanged& more) {
-  accumulate(total, more.sent);
-  total.read += more.read;
-}
-
 std::string pack(const ErrorInfo& e) {
   return json{
       static_cast<int>(e.kind), e.message, e.file, e.line, e.column, e.key, e.found, e.expected, e.cure, e.excerpt}
@@ -52,24 +47,13 @@ ErrorInfo unpack(const std::string& text) {
 
 }  // namespace
 
-exec::Exchanged program_exchanged(const ir::Graph& graph, const exec::Team& team) {
-  exec::Exchanged total;
-  for (const ir::Region& region : graph.regions())
-    for (const ir::NodeId id : region.nodes)
-      if (graph.node(id).op->traits.role == ir::Role::collective)
-        accumulate(total, exec::exchanged(graph, graph.node(id), team));
-  return total;
-}
-
 exec::Exchanged step_exchanged(const ir::Graph& graph, int64_t num_scalars, const exec::Team& team) {
-  exec::Exchanged total = program_exchanged(graph, team);
+  exec::Exchanged total = exec::exchanged(graph, team);
   accumulate(total, comm::all_reduce_sent(ring(team, num_scalars, size_of(DType::i64))));
   return total;
 }
 
-void Wire::ran(const exec::Executor& program) {
-  accumulate(planned_, program_exchanged(program.graph(), program.team()));
-}
+void Wire::ran(const exec::Executor& program) { planned_ += program.exchanged(); }
 
 void Wire::add(const comm::Sent& sent) { accumulate(planned_, sent); }
 
@@ -82,7 +66,8 @@ void Wire::sum(std::string_view name, std::span<int64_t> values) {
       ring(exec::team_of(comm_, false), static_cast<int64_t>(values.size()), size_of(DType::i64));
   accumulate(planned_, comm::all_reduce_sent(shape));
   scratch_.resize(std::max(scratch_.size(), static_cast<size_t>(comm::scratch_bytes(shape))));
-  comm::all_reduce(comm_, comm::vector_of(name, values, scratch_));
+  comm::start_all_reduce(sum_, comm::vector_of(name, values, scratch_));
+  sum_.wait();
 }
 
 std::vector<std::string> Wire::gather(std::string_view name, std::string_view mine) {

@@ -16,8 +16,6 @@
 
 namespace ringmaster::train {
 
-// What one run of a program moves.
-exec::Exchanged program_exchanged(const ir::Graph& graph, const exec::Team& team);
 // What a step moves: its program and the exchange of `num_scalars` integers before it.
 exec::Exchanged step_exchanged(const ir::Graph& graph, int64_t num_scalars, const exec::Team& team);
 
@@ -28,7 +26,7 @@ struct AgreedError : Error {
 
 class Wire {
  public:
-  explicit Wire(comm::Communicator& comm) : comm_(comm) {}
+  explicit Wire(comm::Communicator& comm) : comm_(comm), sum_(comm) {}
   comm::Communicator& comm() const { return comm_; }
   bool is_root() const { return comm_.rank() == 0; }
 
@@ -45,7 +43,8 @@ class Wire {
 
  private:
   comm::Communicator& comm_;
-  std::vector<std::byte> scratch_;  // of sum(), kept
+  comm::Collective sum_;  // of sum(), kept as its scratch is: a step allocates nothing
+  std::vector<std::byte> scratch_;
   exec::Exchanged planned_;
 };
 

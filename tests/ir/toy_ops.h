@@ -24,6 +24,7 @@ inline std::vector<Type> equal(const OpView& v) {
 
 inline const AttrSpec leaf_attrs[] = {{"name", std::string(), true}, {"dtype", std::string("f32")}, {"shape", Ints{}}};
 inline const AttrSpec name_attrs[] = {{"name", std::string(), true}};
+inline const AttrSpec write_attrs[] = {{"name", std::string(), true}, {"begin", int64_t{-1}}};
 inline const AttrSpec gather_attrs[] = {{"grains", int64_t{1}, true}};
 // one attribute of every type
 inline const AttrSpec every_attrs[] = {
@@ -46,7 +47,7 @@ inline const OpDef state_read{.name = "state_read",
                               .traits = {.role = Role::state_read}};
 inline const OpDef state_write{.name = "state_write",
                                .doc = "",
-                               .attrs = name_attrs,
+                               .attrs = write_attrs,
                                .min_inputs = 1,
                                .max_inputs = 1,
                                .infer = nothing,
