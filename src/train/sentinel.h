@@ -39,7 +39,7 @@ class Sentinel {
   void compare(const Watched& watched) const;
 
   Wire& wire_;
-  const exec::Team team_;
+  exec::Team team_;
   int64_t interval_;
   std::vector<Watched> watched_;  // by phase
 };

@@ -180,10 +180,7 @@ class Run {
     });
     session_->allocate();
     wire_.shared(session_->programs().team);
-    for (const models::Phase& phase : session_->recipe().phases)
-      for (const PlannedCollective& one :
-           collectives_of(session_->programs().find(phase.name)->graph, session_->programs().team))
-        log_.line(fmt::format("{}: sum of {} bytes by {}", one.program, one.bytes, one.algorithm));
+    log_collectives();
     facts_ = {.ranks = wire_.comm().size(),
               .threads = num_threads(),
               .parameters = session_->recipe().num_parameters(),
@@ -209,6 +206,13 @@ class Run {
                         .plan_bytes = session_->programs().peak_bytes()});
     const std::string idle = about_idle_ranks(session_->programs().num_grains, facts_.ranks);
     if (!idle.empty() && root_) terminal_.note(idle);
+  }
+
+  void log_collectives() {
+    for (const models::Phase& phase : session_->recipe().phases)
+      for (const PlannedCollective& one :
+           collectives_of(session_->programs().find(phase.name)->graph, session_->programs().team))
+        log_.line(fmt::format("{}: sum of {} bytes by {}", one.program, one.bytes, one.algorithm));
   }
 
   // Where memory is short, with what `plan` would say of the rank that gets least; every rank is here.
