@@ -12,7 +12,7 @@ namespace ringmaster::train {
 int64_t Timeline::Moment::sum() const { return std::accumulate(bytes.begin(), bytes.end(), int64_t{0}); }
 
 Timeline timeline_of(const Compiled& program, const ir::StateLayout& states) {
-  Timeline out{.states = states.end};
+  Timeline out{.states = states.end - states.exchange_bytes};  // buckets that others read are buffers too
   int64_t position = 0;
   for (const ir::Region& region : program.graph.regions()) {
     for (const ir::NodeId id : region.nodes) {
